@@ -1,0 +1,192 @@
+//! Names that are different in protobuf and the same in Rust, and names for generated items.
+
+use std::collections::{HashMap, HashSet};
+
+use prost_reflect::{DescriptorPool, EnumDescriptor, FileDescriptor, MessageDescriptor, ServiceDescriptor};
+
+use super::types::{all_enums, all_messages};
+use crate::builtin;
+use crate::externs::Externs;
+use crate::model::ServiceItems;
+use crate::naming;
+use crate::place::Report;
+
+/// Field number of the name in a descriptor, and of the package in a file.
+const NAME: i32 = 1;
+const PACKAGE: i32 = 2;
+
+/// Every item of the generated code by scope and name.
+///
+/// Structs, enums, traits and modules share one namespace; statics have one of their own, which
+/// no message reaches, so `SERVICE` is always free.
+#[derive(Default)]
+pub(super) struct Names {
+    taken: HashMap<(String, String), Owner>,
+}
+
+/// What has a name: its protobuf name, and where it is written.
+struct Owner {
+    proto: String,
+    place: String,
+}
+
+/// Names all that prost-build will generate, and reports what would get one name twice.
+pub(super) fn declare(pool: &DescriptorPool, externs: &Externs, report: &mut Report<'_>) -> Names {
+    let mut names = Names::default();
+    for file in pool.files() {
+        if builtin::runtime_has(file.package_name()) {
+            continue;
+        }
+        names.package(&file, report);
+        for message in all_messages(&file) {
+            if !externs.covers(message.full_name()) {
+                names.message(&message, report);
+            }
+        }
+        for found in all_enums(&file) {
+            if !externs.covers(found.full_name()) {
+                names.enumeration(&found, report);
+            }
+        }
+    }
+    names
+}
+
+impl Names {
+    fn package(&mut self, file: &FileDescriptor, report: &mut Report<'_>) {
+        let mut scope = String::new();
+        let mut proto = String::new();
+        for part in file.package_name().split('.').filter(|part| !part.is_empty()) {
+            proto = join(&proto, part, ".");
+            let name = naming::snake(part);
+            let key = (scope.clone(), name.clone());
+            if self.taken.get(&key).is_none_or(|owner| owner.proto != proto) {
+                self.take(&scope, &name, &proto, file, &[PACKAGE], report);
+            }
+            scope = join(&scope, &name, "::");
+        }
+    }
+
+    fn message(&mut self, message: &MessageDescriptor, report: &mut Report<'_>) {
+        let file = message.parent_file();
+        let proto = message.full_name();
+        let at = |rest: &[i32]| [message.path(), rest].concat();
+        let outer = scope_of(message.package_name(), proto);
+        let name = naming::upper_camel(message.name());
+        self.take(&outer, &name, proto, &file, &at(&[NAME]), report);
+
+        let written = message.descriptor_proto();
+        let oneofs: Vec<_> = message.oneofs().filter(|oneof| !oneof.is_synthetic()).collect();
+        let nested = message.child_messages().any(|nested| !nested.is_map_entry());
+        let inner = join(&outer, &naming::snake(message.name()), "::");
+        if nested || !oneofs.is_empty() || !written.enum_type.is_empty() {
+            let module = naming::snake(message.name());
+            self.take(&outer, &module, proto, &file, &at(&[NAME]), report);
+        }
+
+        let fields = join(&join(&outer, &name, "::"), "fields", "#");
+        for field in message.fields() {
+            let scope = match field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
+                None => fields.clone(),
+                Some(oneof) => {
+                    let variant = naming::upper_camel(field.name());
+                    let scope = join(&join(&inner, oneof.name(), "::"), "variants", "#");
+                    self.take(&scope, &variant, field.full_name(), &file, field.path(), report);
+                    continue;
+                }
+            };
+            let name = naming::snake(field.name());
+            self.take(&scope, &name, field.full_name(), &file, field.path(), report);
+        }
+        for oneof in oneofs {
+            let name = naming::snake(oneof.name());
+            self.take(&fields, &name, oneof.full_name(), &file, oneof.path(), report);
+            // prost-build itself steps aside for nested types.
+            let plain = naming::upper_camel(oneof.name());
+            let clash = written.nested_type.iter().map(|nested| nested.name());
+            let mut clash = clash.chain(written.enum_type.iter().map(|found| found.name()));
+            let clash = clash.any(|name| naming::upper_camel(name) == plain);
+            let name = if clash { format!("{plain}OneOf") } else { plain };
+            self.take(&inner, &name, oneof.full_name(), &file, oneof.path(), report);
+        }
+    }
+
+    fn enumeration(&mut self, found: &EnumDescriptor, report: &mut Report<'_>) {
+        let file = found.parent_file();
+        let scope = scope_of(found.package_name(), found.full_name());
+        let name = naming::upper_camel(found.name());
+        let path = [found.path(), &[NAME]].concat();
+        self.take(&scope, &name, found.full_name(), &file, &path, report);
+
+        let variants = join(&join(&scope, &name, "::"), "variants", "#");
+        let mut numbers = HashSet::new();
+        for value in found.values() {
+            // Of two values with one number (`allow_alias`) only the first is generated.
+            if numbers.insert(value.number()) {
+                let name = naming::variant(&name, value.name());
+                self.take(&variants, &name, value.full_name(), &file, value.path(), report);
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        scope: &str,
+        name: &str,
+        proto: &str,
+        file: &FileDescriptor,
+        path: &[i32],
+        report: &mut Report<'_>,
+    ) {
+        let key = (scope.to_owned(), name.to_owned());
+        if let Some(owner) = self.taken.get(&key) {
+            let message = format!(
+                "`{proto}` and `{}` ({}) are both `{name}` in Rust; write another name",
+                owner.proto, owner.place,
+            );
+            report.add(file, path, "RUST_NAME_UNIQUE", message);
+            return;
+        }
+        let owner = Owner { proto: proto.to_owned(), place: report.place(file, path) };
+        self.taken.insert(key, owner);
+    }
+
+    /// Names for what is generated for a service: each the first that no message has.
+    pub(super) fn choose(&mut self, service: &ServiceDescriptor) -> ServiceItems {
+        let scope = scope_of(service.package_name(), service.full_name());
+        let name = naming::upper_camel(service.name());
+        let base = match name.strip_suffix("Service") {
+            None | Some("") => name.as_str(),
+            Some(base) => base,
+        };
+        let mut pick = |first: String, second: String| {
+            let numbered = (2u32..).map(|number| format!("{second}{number}"));
+            let candidates = [first, second.clone()].into_iter().chain(numbered);
+            let free = |name: &String| !self.taken.contains_key(&(scope.clone(), name.clone()));
+            let chosen = candidates.into_iter().find(free).unwrap_or_default();
+            let owner = Owner { proto: service.full_name().to_owned(), place: String::new() };
+            self.taken.insert((scope.clone(), chosen.clone()), owner);
+            chosen
+        };
+        ServiceItems {
+            handler: pick(name.clone(), format!("{name}Handler")),
+            client: pick(format!("{base}Client"), format!("{base}RpcClient")),
+            server: pick(format!("{base}Server"), format!("{base}RpcServer")),
+            module: pick("method".to_owned(), "rpc_method".to_owned()),
+        }
+    }
+}
+
+/// The Rust module that a type of this full name is in.
+fn scope_of(package: &str, full_name: &str) -> String {
+    let below = full_name.strip_prefix(package).unwrap_or(full_name);
+    let package = package.split('.').filter(|part| !part.is_empty());
+    let below = below.split('.').filter(|part| !part.is_empty());
+    let mut parts: Vec<String> = package.chain(below).map(naming::snake).collect();
+    parts.pop();
+    parts.join("::")
+}
+
+fn join(scope: &str, name: &str, by: &str) -> String {
+    if scope.is_empty() { name.to_owned() } else { format!("{scope}{by}{name}") }
+}

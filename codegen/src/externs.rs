@@ -1,0 +1,98 @@
+//! Types that exist in Rust already, and the path from a module to any type.
+
+use prost_reflect::MessageDescriptor;
+
+use crate::naming;
+
+/// Where the runtime has the types of `google.protobuf`.
+pub(crate) const PROST_TYPES: &str = "::subwire::__codegen::prost_types";
+/// Where the runtime has prost.
+pub(crate) const PROST: &str = "::subwire::__codegen::prost";
+/// Where the runtime has the types of `google.rpc`.
+const DETAILS: &str = "::subwire::details";
+
+/// Well-known types that are plain Rust ones; the same list as in prost-build.
+const PLAIN: &[(&str, &str)] = &[
+    (".google.protobuf.BoolValue", "bool"),
+    (".google.protobuf.BytesValue", "::subwire::__codegen::prost::alloc::vec::Vec<u8>"),
+    (".google.protobuf.DoubleValue", "f64"),
+    (".google.protobuf.Empty", "()"),
+    (".google.protobuf.FloatValue", "f32"),
+    (".google.protobuf.Int32Value", "i32"),
+    (".google.protobuf.Int64Value", "i64"),
+    (".google.protobuf.StringValue", "::subwire::__codegen::prost::alloc::string::String"),
+    (".google.protobuf.UInt32Value", "u32"),
+    (".google.protobuf.UInt64Value", "u64"),
+];
+
+/// Proto paths with a leading dot, and the Rust path of each.
+#[derive(Debug, Clone)]
+pub(crate) struct Externs {
+    paths: Vec<(String, String)>,
+}
+
+impl Externs {
+    /// The user's paths, and those of the runtime.
+    pub(crate) fn new(user: &[(String, String)]) -> Self {
+        let own = [(".google.rpc".to_owned(), DETAILS.to_owned())];
+        Self { paths: user.iter().cloned().chain(own).collect() }
+    }
+
+    /// The Rust path of a type that exists already, by its full name.
+    ///
+    /// Not so `google.rpc.Code`: the runtime's `Code` is more than a protobuf enum.
+    pub(crate) fn known(&self, full_name: &str) -> Option<String> {
+        let generated = full_name == "google.rpc.Code";
+        self.find(&format!(".{full_name}")).filter(|_| !generated)
+    }
+
+    /// Whether nothing is generated for the type with this full name.
+    pub(crate) fn covers(&self, full_name: &str) -> bool {
+        self.known(full_name).is_some()
+    }
+
+    /// The Rust path of a message, seen from the module of `package`.
+    pub(crate) fn path_from(&self, package: &str, message: &MessageDescriptor) -> String {
+        if let Some(path) = self.known(message.full_name()) {
+            return path;
+        }
+        let mut here = package.split('.').filter(|part| !part.is_empty()).peekable();
+        let mut parts: Vec<&str> = message.full_name().split('.').collect();
+        let name = parts.pop().unwrap_or_default();
+        let mut there = parts.into_iter().peekable();
+        while here.peek().is_some() && here.peek() == there.peek() {
+            here.next();
+            there.next();
+        }
+        let up = here.map(|_| "super".to_owned());
+        let down = there.map(naming::snake);
+        let path: Vec<String> = up.chain(down).chain([naming::upper_camel(name)]).collect();
+        path.join("::")
+    }
+
+    /// As prost-build resolves: the longest prefix wins, and what follows it is converted.
+    fn find(&self, proto: &str) -> Option<String> {
+        if let Some((_, plain)) = PLAIN.iter().find(|(name, _)| *name == proto) {
+            return Some((*plain).to_owned());
+        }
+        if let Some(exact) = self.lookup(proto) {
+            return Some(exact.to_owned());
+        }
+        proto.rmatch_indices('.').find_map(|(at, _)| {
+            let rust = self.lookup(&proto[..at])?;
+            let mut rest: Vec<&str> = proto[at + 1..].split('.').collect();
+            let name = naming::upper_camel(rest.pop().unwrap_or_default());
+            let modules = rest.into_iter().map(naming::snake);
+            let path = std::iter::once(rust.to_owned()).chain(modules).chain([name]);
+            Some(path.collect::<Vec<_>>().join("::"))
+        })
+    }
+
+    fn lookup(&self, proto: &str) -> Option<&str> {
+        if proto == ".google.protobuf" {
+            return Some(PROST_TYPES);
+        }
+        let mut paths = self.paths.iter();
+        paths.find_map(|(path, rust)| (path == proto).then_some(rust.as_str()))
+    }
+}

@@ -1,0 +1,195 @@
+//! `api.lock`: the schema in one line for each thing that others rely on.
+//!
+//! The file is checked in, so that a reviewer sees what changes on the wire, and so that a change
+//! that breaks others is refused. Lines are sorted; each starts with what it is and its full name:
+//!
+//! ```text
+//! field ai.llm.v1.InferRequest.prompt number=1 type=string label=singular
+//! method ai.llm.v1.LlmService/Infer subject=svc.ai.llm.v1.infer kind=unary request=.. response=..
+//! service ai.llm.v1.LlmService subject=svc.ai.llm.v1 version=1.0.0
+//! value ai.llm.v1.Role.ROLE_USER number=1
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::model::{Enum, Idempotency, Kind, Label, Message, Method, Schema, Service};
+
+const HEADER: &str = "# What others rely on, from the .proto files. Do not edit: run `cargo xtask schema`.\n";
+
+/// The lock of a schema.
+pub fn render(schema: &Schema) -> String {
+    let mut lines = Vec::new();
+    for package in &schema.packages {
+        package.service.iter().for_each(|found| service(found, &mut lines));
+        package.messages.iter().for_each(|found| message(found, &mut lines));
+        package.enums.iter().for_each(|found| enumeration(found, &mut lines));
+    }
+    lines.sort();
+    let mut text = HEADER.to_owned();
+    for line in lines {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// Something that others rely on and that is no longer as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breakage {
+    /// The line of the old lock.
+    pub old: String,
+    /// The line that took its place; none when it was removed.
+    pub new: Option<String>,
+    /// What happened, and what to do instead.
+    pub message: String,
+}
+
+impl fmt::Display for Breakage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// What `new` breaks of what `old` promises; empty for a change that only adds.
+///
+/// Packages `v<N>alpha<M>` and `v<N>beta<M>` promise nothing.
+pub fn check(old: &str, new: &Schema) -> Vec<Breakage> {
+    let new = render(new);
+    let now: BTreeMap<(&str, &str), Line<'_>> = lines(&new).map(|line| (line.key(), line)).collect();
+    let released = lines(old).filter(|line| is_released(line.name));
+    released.filter_map(|line| breakage(&line, now.get(&line.key()))).collect()
+}
+
+/// The lines in which the lock differs from the schema, `-` for old and `+` for new ones.
+///
+/// Not empty means that the lock has to be written again, whether anything broke or not.
+pub fn drift(old: &str, new: &Schema) -> Vec<String> {
+    let new = render(new);
+    let (before, after): (Vec<_>, Vec<_>) = (lines(old).collect(), lines(&new).collect());
+    let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {}", line.text));
+    let come = after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {}", line.text));
+    gone.chain(come).collect()
+}
+
+fn breakage(old: &Line<'_>, new: Option<&Line<'_>>) -> Option<Breakage> {
+    let (kind, name) = old.key();
+    let Some(new) = new else {
+        return Some(Breakage {
+            old: old.text.to_owned(),
+            new: None,
+            message: format!("{kind} {name} was removed; keep it and mark it `deprecated`, or make a new version"),
+        });
+    };
+    let promised = old.attributes().filter(|(attribute, _)| is_promise(kind, attribute));
+    let changed = promised.filter(|(attribute, value)| {
+        let now = new.attribute(attribute);
+        now != Some(value) && !(*attribute == "label" && is_presence_only(value, now))
+    });
+    let changes: Vec<String> = changed
+        .map(|(attribute, value)| {
+            let now = new.attribute(attribute).unwrap_or("nothing");
+            format!("{attribute} was `{value}` and is `{now}`")
+        })
+        .collect();
+    (!changes.is_empty()).then(|| Breakage {
+        old: old.text.to_owned(),
+        new: Some(new.text.to_owned()),
+        message: format!("{kind} {name}: {}; change it back, or add another {kind}", changes.join(", ")),
+    })
+}
+
+/// A version may rise and a method become idempotent: both break nobody.
+fn is_promise(kind: &str, attribute: &str) -> bool {
+    !matches!((kind, attribute), ("service", "version") | ("method", "idempotency"))
+}
+
+/// `optional` is the same on the wire as no label.
+fn is_presence_only(old: &str, new: Option<&str>) -> bool {
+    let plain = |label| matches!(label, "singular" | "optional");
+    plain(old) && new.is_some_and(plain)
+}
+
+/// Whether the name is in a package that keeps what it promises: any but alpha and beta versions.
+fn is_released(name: &str) -> bool {
+    let before_release = |part: &str| crate::check::Version::parse(part).is_some_and(|version| version.pre.is_some());
+    !name.split(['.', '/']).any(before_release)
+}
+
+/// `kind name attribute=value ..`
+#[derive(PartialEq)]
+struct Line<'a> {
+    text: &'a str,
+    kind: &'a str,
+    name: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn key(&self) -> (&'a str, &'a str) {
+        (self.kind, self.name)
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.rest.split(' ').filter_map(|part| part.split_once('='))
+    }
+
+    fn attribute(&self, name: &str) -> Option<&'a str> {
+        let mut attributes = self.attributes();
+        attributes.find_map(|(attribute, value)| (attribute == name).then_some(value))
+    }
+}
+
+/// The lines of a lock, in whatever line endings it was checked out.
+fn lines(lock: &str) -> impl Iterator<Item = Line<'_>> {
+    let lines = lock.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|text| {
+        let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        Line { text, kind, name, rest }
+    })
+}
+
+fn service(service: &Service, lines: &mut Vec<String>) {
+    let Service { full_name, subject, version, .. } = service;
+    lines.push(format!("service {full_name} subject={subject} version={version}"));
+    lines.extend(service.methods.iter().map(method));
+}
+
+fn method(method: &Method) -> String {
+    let Method { path, subject, .. } = method;
+    let (request, response) = (&method.request.proto, &method.response.proto);
+    let kind = match method.kind {
+        Kind::Unary => "unary",
+        Kind::ServerStreaming => "server_streaming",
+        Kind::ClientStreaming => "client_streaming",
+        Kind::BidiStreaming => "bidi_streaming",
+    };
+    let idempotency = match method.idempotency {
+        Idempotency::Unknown => "unknown",
+        Idempotency::NoSideEffects => "no_side_effects",
+        Idempotency::Idempotent => "idempotent",
+    };
+    format!(
+        "method {path} subject={subject} kind={kind} request={request} response={response} idempotency={idempotency}"
+    )
+}
+
+fn message(message: &Message, lines: &mut Vec<String>) {
+    for field in &message.fields {
+        let label = match &field.label {
+            Label::Singular => "singular",
+            Label::Optional => "optional",
+            Label::Repeated => "repeated",
+            Label::Map => "map",
+            Label::Oneof(name) => &format!("oneof:{name}"),
+        };
+        let (name, number, kind) = (&field.name, field.number, &field.kind);
+        lines.push(format!("field {}.{name} number={number} type={kind} label={label}", message.name));
+    }
+}
+
+fn enumeration(found: &Enum, lines: &mut Vec<String>) {
+    let line = |(name, number): &(String, i32)| format!("value {}.{name} number={number}", found.name);
+    lines.extend(found.values.iter().map(line));
+}

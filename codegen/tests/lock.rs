@@ -1,0 +1,121 @@
+//! `api.lock`: what it says, what breaks it, what merely has to be written again.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use subwire_build::{Config, Schema, lock};
+
+const BEFORE: &str = r#"
+    service ThingService { rpc Get(Key) returns (Thing); rpc List(Key) returns (stream Thing); }
+    message Key { string id = 1; }
+    message Thing {
+        string name = 1;
+        optional int32 size = 2;
+        repeated string tags = 3;
+        map<string, Color> colors = 4;
+        oneof owner { string user = 5; Key team = 6; }
+    }
+    enum Color { COLOR_UNSPECIFIED = 0; COLOR_RED = 1; }
+"#;
+
+/// A schema of one file, whose package is `test.thing.<version>`.
+fn schema(version: &str, body: &str) -> Schema {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("lock-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&directory).expect("a directory");
+    let text = format!("syntax = \"proto3\";\npackage test.thing.{version};\n{body}");
+    fs::write(directory.join("thing.proto"), text).expect("a file");
+    Config::new().load(&[directory]).expect("a schema")
+}
+
+/// What the change of `from` to `to` breaks.
+fn check(from: &str, to: &str) -> Vec<String> {
+    let before = lock::render(&schema("v1", BEFORE));
+    assert!(BEFORE.contains(from), "{from}");
+    let after = schema("v1", &BEFORE.replace(from, to));
+    assert!(!lock::drift(&before, &after).is_empty(), "{from}: a change that no lock would show");
+    lock::check(&before, &after).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_lock_has_a_line_for_everything() {
+    let lines = lock::render(&schema("v1", BEFORE));
+    let expected = "\
+field test.thing.v1.Key.id number=1 type=string label=singular
+field test.thing.v1.Thing.colors number=4 type=map<string,test.thing.v1.Color> label=map
+field test.thing.v1.Thing.name number=1 type=string label=singular
+field test.thing.v1.Thing.size number=2 type=int32 label=optional
+field test.thing.v1.Thing.tags number=3 type=string label=repeated
+field test.thing.v1.Thing.team number=6 type=test.thing.v1.Key label=oneof:owner
+field test.thing.v1.Thing.user number=5 type=string label=oneof:owner
+method test.thing.v1.ThingService/Get subject=svc.test.thing.v1.get kind=unary request=test.thing.v1.Key response=test.thing.v1.Thing idempotency=unknown
+method test.thing.v1.ThingService/List subject=svc.test.thing.v1.list kind=server_streaming request=test.thing.v1.Key response=test.thing.v1.Thing idempotency=unknown
+service test.thing.v1.ThingService subject=svc.test.thing.v1 version=1.0.0
+value test.thing.v1.Color.COLOR_RED number=1
+value test.thing.v1.Color.COLOR_UNSPECIFIED number=0
+";
+    let lines: String = lines.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn what_stays_neither_breaks_nor_drifts() {
+    let schema = schema("v1", BEFORE);
+    let lock = lock::render(&schema);
+    assert!(lock::check(&lock, &schema).is_empty() && lock::drift(&lock, &schema).is_empty());
+    let windows = lock.replace('\n', "\r\n");
+    assert!(lock::check(&windows, &schema).is_empty() && lock::drift(&windows, &schema).is_empty());
+}
+
+#[test]
+fn additions_break_nothing() {
+    for (from, to) in [
+        ("string id = 1;", "string id = 1; string more = 2;"),
+        ("COLOR_RED = 1;", "COLOR_RED = 1; COLOR_BLUE = 2;"),
+        ("rpc Get(", "rpc Put(Key) returns (Thing); rpc Get("),
+        ("message Key", "message Other { string text = 1; } message Key"),
+        ("optional int32 size", "int32 size"),
+    ] {
+        assert_eq!(check(from, to), [""; 0], "{to}");
+    }
+}
+
+#[test]
+fn changes_on_the_wire_break() {
+    for (from, to, expected) in [
+        ("string name = 1;", "reserved 1; reserved \"name\";", "name was removed; keep it and mark it `deprecated`"),
+        ("string name = 1;", "string title = 1;", "field test.thing.v1.Thing.name was removed"),
+        ("string name = 1;", "string name = 9;", "number was `1` and is `9`"),
+        ("string name = 1;", "bytes name = 1;", "type was `string` and is `bytes`"),
+        ("string name = 1;", "repeated string name = 1;", "label was `singular` and is `repeated`"),
+        ("COLOR_RED = 1;", "COLOR_RED = 2;", "number was `1` and is `2`"),
+        ("COLOR_RED = 1;", "", "value test.thing.v1.Color.COLOR_RED was removed"),
+        ("rpc Get(Key) returns (Thing);", "", "method test.thing.v1.ThingService/Get was removed"),
+        ("rpc Get(Key)", "rpc Get(Thing)", "request was `test.thing.v1.Key` and is `test.thing.v1.Thing`"),
+        ("rpc Get(Key) returns (Thing)", "rpc Get(Key) returns (Key)", "response was"),
+        ("rpc Get(Key)", "rpc Get(stream Key)", "kind was `unary` and is `client_streaming`"),
+    ] {
+        let broken = check(from, to);
+        assert!(matches!(&broken[..], [one] if one.contains(expected)), "{to}: {broken:?}");
+    }
+}
+
+#[test]
+fn a_new_subject_breaks_service_and_methods() {
+    let before = lock::render(&schema("v1", BEFORE));
+    let after = before.replace("svc.test.thing.v1", "svc.elsewhere");
+    let broken = lock::check(&after, &schema("v1", BEFORE));
+    assert_eq!(broken.len(), 3, "{broken:?}");
+}
+
+#[test]
+fn alpha_and_beta_promise_nothing() {
+    for version in ["v1alpha1", "v2beta3"] {
+        let before = lock::render(&schema(version, BEFORE));
+        let after = schema(version, &BEFORE.replace("string name = 1;", ""));
+        assert!(lock::check(&before, &after).is_empty());
+        assert!(!lock::drift(&before, &after).is_empty());
+    }
+}

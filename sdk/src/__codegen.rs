@@ -1,0 +1,152 @@
+//! Called by generated code only; not covered by SemVer.
+
+use std::{any::Any, future::Future, panic::AssertUnwindSafe};
+pub use std::{
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+pub use prost;
+use prost::Message;
+pub use prost_types;
+pub use tower::Service;
+
+pub use crate::{
+    BoxFuture, Call, Channel, Context, Idempotency, Kind, Method, NamedService, Result, RpcRequest, RpcResponse,
+    ServiceInfo, Status, Streaming,
+};
+use crate::{
+    Code, Metadata,
+    call::wrong_kind,
+    context::OverGuard,
+    message::Body,
+    status::reason,
+    streaming::{Decoder, Encoder},
+};
+
+/// Answers a unary call.
+pub fn unary<Q, R, F, Fut>(request: RpcRequest, handler: F) -> BoxFuture<Result<RpcResponse>>
+where
+    Q: Message + Default,
+    R: Message,
+    F: FnOnce(Context, Q) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<R>> + Send,
+{
+    Box::pin(async move {
+        let (cx, guard, body) = open(request);
+        let request = one(body)?;
+        let response = caught(handler(cx.clone(), request)).await?;
+        Ok(message(&cx, guard, &response))
+    })
+}
+
+/// Answers a call with one request and a stream of responses.
+pub fn server_streaming<Q, R, F, Fut>(request: RpcRequest, handler: F) -> BoxFuture<Result<RpcResponse>>
+where
+    Q: Message + Default,
+    R: Message + 'static,
+    F: FnOnce(Context, Q) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Streaming<R>>> + Send,
+{
+    Box::pin(async move {
+        let (cx, guard, body) = open(request);
+        let request = one(body)?;
+        let responses = caught(handler(cx.clone(), request)).await?;
+        Ok(stream(cx, guard, responses))
+    })
+}
+
+/// Answers a call with a stream of requests and one response.
+pub fn client_streaming<Q, R, F, Fut>(request: RpcRequest, handler: F) -> BoxFuture<Result<RpcResponse>>
+where
+    Q: Message + Default + 'static,
+    R: Message,
+    F: FnOnce(Context, Streaming<Q>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<R>> + Send,
+{
+    Box::pin(async move {
+        let (cx, guard, body) = open(request);
+        let requests = many(&cx, body)?;
+        let response = caught(handler(cx.clone(), requests)).await?;
+        Ok(message(&cx, guard, &response))
+    })
+}
+
+/// Answers a call with a stream each way.
+pub fn bidi_streaming<Q, R, F, Fut>(request: RpcRequest, handler: F) -> BoxFuture<Result<RpcResponse>>
+where
+    Q: Message + Default + 'static,
+    R: Message + 'static,
+    F: FnOnce(Context, Streaming<Q>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Streaming<R>>> + Send,
+{
+    Box::pin(async move {
+        let (cx, guard, body) = open(request);
+        let requests = many(&cx, body)?;
+        let responses = caught(handler(cx.clone(), requests)).await?;
+        Ok(stream(cx, guard, responses))
+    })
+}
+
+/// Answers a call of a method the service does not have.
+pub fn unimplemented(request: RpcRequest) -> BoxFuture<Result<RpcResponse>> {
+    let message = format!("this service has no method `{}`", request.method.path);
+    Box::pin(async move { Err(Status::made_here(Code::Unimplemented, reason::UNKNOWN_METHOD, message)) })
+}
+
+fn open(request: RpcRequest) -> (Context, OverGuard, Body) {
+    let cx = Context::new(request.method, request.metadata, request.deadline, request.peer);
+    let guard = cx.guard();
+    (cx, guard, request.body)
+}
+
+fn one<Q: Message + Default>(body: Body) -> Result<Q> {
+    match body {
+        Body::Message(bytes) => decode_request(bytes),
+        Body::Stream(_) => Err(wrong_kind("expected one request and got a stream")),
+    }
+}
+
+fn many<Q: Message + Default + 'static>(cx: &Context, body: Body) -> Result<Streaming<Q>> {
+    match body {
+        Body::Stream(batches) => {
+            Ok(Streaming::remote(Decoder::new(batches, decode_request, Metadata::new(), cx.deadline())))
+        }
+        Body::Message(_) => Err(wrong_kind("expected a stream of requests and got one")),
+    }
+}
+
+fn message(cx: &Context, guard: OverGuard, response: &impl Message) -> RpcResponse {
+    drop(guard);
+    let body = Body::Message(response.encode_to_vec().into());
+    RpcResponse { metadata: cx.take_metadata(), trailers: cx.take_trailers(), body }
+}
+
+fn stream<R: Message + 'static>(cx: Context, guard: OverGuard, responses: Streaming<R>) -> RpcResponse {
+    let metadata = cx.take_metadata();
+    let body = Body::Stream(Box::new(Encoder::response(responses, cx, guard)));
+    RpcResponse { metadata, trailers: Metadata::new(), body }
+}
+
+fn decode_request<Q: Message + Default>(bytes: Bytes) -> Result<Q> {
+    Q::decode(bytes).map_err(|error| {
+        let message = format!("the request cannot be decoded: {error}");
+        Status::made_here(Code::InvalidArgument, reason::MALFORMED_REQUEST, message).with_source(error)
+    })
+}
+
+/// A handler that panics fails its own call and no other.
+async fn caught<T>(handler: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Status {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    tracing::error!(panic = text, "a handler panicked");
+    // The text of a panic may hold secrets: it is logged here and not sent.
+    Status::made_here(Code::Internal, reason::HANDLER_PANIC, "the handler panicked; its log says why")
+}

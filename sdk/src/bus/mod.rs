@@ -1,0 +1,278 @@
+//! [`Bus`]: what carries messages. One seam, two implementations, any number of faults.
+
+mod memory;
+pub(crate) mod message;
+mod nats;
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    task::{Context as TaskContext, Poll},
+};
+
+use tokio::sync::{OnceCell, broadcast, watch};
+
+pub use self::{
+    message::{BusEvent, Link, Message},
+    nats::NatsOptions,
+};
+use crate::{
+    Channel, Result, limits,
+    rpc::inbox::Inbox,
+    wire::{reply, subject::Subject},
+};
+
+/// A connection to a broker: NATS, or one in this process.
+///
+/// A clone is one atomic increment and shares the connection. The connection closes when the last
+/// clone is gone.
+#[derive(Clone)]
+pub struct Bus(Arc<Shared>);
+
+struct Shared {
+    backend: Backend,
+    /// Where the replies of this connection's calls arrive; made by the first call.
+    inbox: OnceCell<Inbox>,
+}
+
+enum Backend {
+    Memory(memory::Memory),
+    Nats(nats::Nats),
+}
+
+impl Bus {
+    /// A broker in this process, with the semantics of NATS. Each call makes another one.
+    pub fn memory() -> Self {
+        Self::over(Backend::Memory(memory::Memory::new()))
+    }
+
+    /// The bus that the environment asks for: `MESSAGE_BUS=memory|nats`; unset, NATS if `NATS_URL` or
+    /// `NATS_CONTEXT` is set, else memory. The log says which, and why.
+    ///
+    /// For NATS see [`NatsOptions::from_env`].
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a setting that is misspelt or contradicts another, naming the
+    /// variable; else as [`Bus::nats`].
+    pub async fn from_env() -> Result<Self> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for (name, nearest) in nats::unknown_variables(names, &[]) {
+            tracing::warn!(name, nearest, "nothing reads this variable");
+        }
+        match nats::choose(&|name| std::env::var(name).ok())? {
+            nats::BusChoice::Memory => Ok(Self::memory()),
+            nats::BusChoice::Nats(options) => Self::nats(*options).await,
+        }
+    }
+
+    /// Connects to NATS.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when no server answers, `UNAUTHENTICATED` when it refuses the credentials,
+    /// `INVALID_ARGUMENT` for options that make no sense.
+    pub async fn nats(options: impl Into<NatsOptions>) -> Result<Self> {
+        Ok(Self::over(Backend::Nats(nats::Nats::connect(options.into()).await?)))
+    }
+
+    /// Uses a NATS client that was made elsewhere.
+    ///
+    /// It cannot be rebuilt when it dies, and refusals for want of permission show as timeouts:
+    /// both need the options it was made with. Prefer [`Bus::nats`].
+    pub fn from_client(client: async_nats::Client) -> Self {
+        Self::over(Backend::Nats(nats::Nats::from_client(client)))
+    }
+
+    fn over(backend: Backend) -> Self {
+        Self(Arc::new(Shared { backend, inbox: OnceCell::new() }))
+    }
+
+    /// Sends a message. `Ok` means that it is on its way, not that anybody got it.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` while there is no connection, `RESOURCE_EXHAUSTED` if it is larger than
+    /// [`max_payload`](Self::max_payload), `INVALID_ARGUMENT` for headers that are not legal.
+    pub async fn publish(&self, message: Message) -> Result<()> {
+        match &self.0.backend {
+            Backend::Memory(memory) => memory.publish(message),
+            Backend::Nats(nats) => nats.publish(message).await,
+        }
+    }
+
+    /// Sends a message from where nothing can wait: `Drop`, `poll`. A failure is logged.
+    pub(crate) fn post(&self, message: Message) {
+        match &self.0.backend {
+            Backend::Memory(memory) => {
+                if let Err(status) = memory.publish(message) {
+                    tracing::debug!(%status, "a message could not be sent");
+                }
+            }
+            Backend::Nats(nats) => nats.post(message),
+        }
+    }
+
+    /// Receives what is sent to `subject`, which may have wildcards. In a queue group each message
+    /// goes to one member. Dropping the subscription ends it.
+    ///
+    /// Messages sent after [`fence`](Self::fence) returned are certain to arrive.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the bus is closed.
+    pub async fn subscribe(&self, subject: Subject, queue: Option<&str>) -> Result<Subscription> {
+        Ok(Subscription(match &self.0.backend {
+            Backend::Memory(memory) => Source::Memory(memory.subscribe(subject, queue, limits::SUBSCRIPTION_MESSAGES)),
+            Backend::Nats(nats) => Source::Nats(nats.subscribe(subject, queue).await?),
+        }))
+    }
+
+    /// Waits until the broker has seen everything sent and subscribed so far on this connection.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the connection breaks first.
+    pub async fn fence(&self) -> Result<()> {
+        match &self.0.backend {
+            Backend::Memory(_) => Ok(()),
+            Backend::Nats(nats) => nats.fence().await,
+        }
+    }
+
+    /// The state of the connection, to look at and to wait on.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        match &self.0.backend {
+            Backend::Memory(memory) => memory.link(),
+            Backend::Nats(nats) => nats.link(),
+        }
+    }
+
+    /// What the broker says of its own accord. A reader that is slow misses some.
+    pub fn events(&self) -> broadcast::Receiver<BusEvent> {
+        match &self.0.backend {
+            Backend::Memory(memory) => memory.events(),
+            Backend::Nats(nats) => nats.events(),
+        }
+    }
+
+    /// The largest payload with headers, in bytes, that the broker takes now. It may change with a
+    /// reconnect.
+    pub fn max_payload(&self) -> usize {
+        match &self.0.backend {
+            Backend::Memory(memory) => memory.max_payload(),
+            Backend::Nats(nats) => nats.max_payload(),
+        }
+    }
+
+    /// `NATS` or `the in-memory bus`: for people.
+    pub fn describe(&self) -> &'static str {
+        match &self.0.backend {
+            Backend::Memory(_) => "the in-memory bus",
+            Backend::Nats(_) => "NATS",
+        }
+    }
+
+    /// Sends what waits to be sent and closes the connection.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the connection broke first, so that some of it may be lost.
+    pub async fn close(&self) -> Result<()> {
+        match &self.0.backend {
+            Backend::Memory(memory) => memory.close(),
+            Backend::Nats(nats) => return nats.close().await,
+        }
+        Ok(())
+    }
+
+    /// What the inboxes of this connection begin with: `_INBOX` unless the options say otherwise.
+    pub(crate) fn inbox_prefix(&self) -> &str {
+        match &self.0.backend {
+            Backend::Memory(_) => reply::INBOX,
+            Backend::Nats(nats) => nats.inbox_prefix(),
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakBus {
+        WeakBus(Arc::downgrade(&self.0))
+    }
+
+    /// Where the replies of this connection's calls arrive.
+    pub(crate) async fn inbox(&self) -> Result<&Inbox> {
+        self.0.inbox.get_or_try_init(|| Inbox::open(self)).await
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").field("broker", &self.describe()).field("link", &*self.link().borrow()).finish()
+    }
+}
+
+/// A bus that does not keep its connection open.
+#[derive(Clone)]
+pub(crate) struct WeakBus(Weak<Shared>);
+
+impl WeakBus {
+    pub(crate) fn upgrade(&self) -> Option<Bus> {
+        self.0.upgrade().map(Bus)
+    }
+}
+
+impl From<&Bus> for Bus {
+    fn from(bus: &Bus) -> Self {
+        bus.clone()
+    }
+}
+
+impl From<Bus> for Channel {
+    fn from(bus: Bus) -> Self {
+        Self::from_transport(crate::rpc::client::Client::new(bus))
+    }
+}
+
+impl From<&Bus> for Channel {
+    fn from(bus: &Bus) -> Self {
+        bus.clone().into()
+    }
+}
+
+/// Messages that arrive for one subject. Dropping it unsubscribes.
+#[derive(Debug)]
+pub struct Subscription(Source);
+
+#[derive(Debug)]
+enum Source {
+    Memory(memory::MemorySubscription),
+    Nats(nats::NatsSubscription),
+}
+
+impl Subscription {
+    /// The next message; `None` when the bus is closed. A lost connection is waited out.
+    ///
+    /// Cancel-safe.
+    pub async fn next(&mut self) -> Option<Message> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next message.
+    pub fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Message>> {
+        match &mut self.0 {
+            Source::Memory(memory) => memory.poll_next(cx),
+            Source::Nats(nats) => nats.poll_next(cx),
+        }
+    }
+
+    /// Stops the flow: what has been sent so far still comes, then the end.
+    ///
+    /// On NATS, a request that is under way in the very moment may be lost when there is little traffic.
+    pub fn drain(&mut self) {
+        match &mut self.0 {
+            Source::Memory(memory) => memory.drain(),
+            Source::Nats(nats) => nats.drain(),
+        }
+    }
+
+    /// How many messages did not fit the buffer so far, as far as the bus can tell.
+    pub fn dropped(&self) -> u64 {
+        match &self.0 {
+            Source::Memory(memory) => memory.dropped(),
+            Source::Nats(nats) => nats.dropped(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Messages, from ours to those of async-nats and back.
+
+use std::str::FromStr;
+
+use async_nats::{Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind};
+
+use super::disconnected;
+use crate::{
+    Code, Result, Status,
+    bus::message::{Message, too_large},
+    status::reason,
+    wire::{header::Headers, subject::Subject},
+};
+
+/// Puts a message into the client's queue; waits while that is full.
+///
+/// It borrows, so that a message which does not fit the queue at once is not lost with the future.
+pub(super) async fn send(client: &Client, message: &Message) -> Result<()> {
+    let subject = outgoing(&message.subject)?;
+    let reply = message.reply.as_ref().map(outgoing).transpose()?;
+    let payload = message.payload.clone();
+    let sent = match (reply, message.headers.is_empty()) {
+        (None, true) => client.publish(subject, payload).await,
+        (Some(reply), true) => client.publish_with_reply(subject, reply, payload).await,
+        (None, false) => client.publish_with_headers(subject, header_map(&message.headers)?, payload).await,
+        (Some(reply), false) => {
+            let headers = header_map(&message.headers)?;
+            client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+        }
+    };
+    sent.map_err(|error| match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => {
+            too_large(message.payload.len() + message.headers.wire_len(), client.max_payload())
+        }
+        PublishErrorKind::InvalidSubject => invalid_subject(&message.subject),
+        // The task of the client is dead, so nothing was sent.
+        PublishErrorKind::Send => disconnected(),
+    })
+}
+
+/// What async-nats received, as ours.
+pub(super) fn incoming(message: async_nats::Message) -> Message {
+    let mut headers = Headers::new();
+    for (name, values) in message.headers.iter().flat_map(HeaderMap::iter) {
+        for value in values {
+            headers.append(name.to_string(), value.as_str());
+        }
+    }
+    Message {
+        // Each has a buffer of its own, which becomes the string and then the subject.
+        subject: Subject::trusted(message.subject.into_string()),
+        reply: message.reply.map(|reply| Subject::trusted(reply.into_string())),
+        headers,
+        payload: message.payload,
+        status: message.status.map(|status| status.as_u16()),
+    }
+}
+
+pub(super) fn outgoing(subject: &Subject) -> Result<async_nats::Subject> {
+    async_nats::Subject::from_utf8(subject.clone().into_bytes()).map_err(|_| invalid_subject(subject))
+}
+
+/// Only through `FromStr`: the other conversions panic on CR and LF.
+fn header_map(headers: &Headers) -> Result<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers.iter() {
+        let parsed = HeaderName::from_str(name).ok().zip(HeaderValue::from_str(value).ok());
+        let Some((name, value)) = parsed.filter(|_| !name.is_empty()) else {
+            let message = format!("header {name:?} is not legal: a name is visible ASCII, a value has no CR or LF");
+            return Err(Status::made_here(Code::InvalidArgument, reason::INVALID_METADATA, message));
+        };
+        map.append(name, value);
+    }
+    Ok(map)
+}
+
+fn invalid_subject(subject: &Subject) -> Status {
+    let message = format!("subject {subject:?} is not legal");
+    Status::made_here(Code::InvalidArgument, reason::INVALID_SUBJECT, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_would_end_its_line_is_refused() {
+        for (name, value) in [("a", "b\rc"), ("a", "b\nc"), ("a\r\nb", "c"), ("a:b", "c"), ("a b", "c"), ("", "c")] {
+            let mut headers = Headers::new();
+            headers.append(name.to_owned(), value);
+            let status = header_map(&headers).expect_err(name);
+            assert_eq!(status.code(), Code::InvalidArgument, "{name:?}: {value:?}");
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_header_is_sent() {
+        let mut headers = Headers::new();
+        headers.append("a", "1");
+        headers.append("a", "2");
+        let map = header_map(&headers).expect("legal");
+        assert_eq!(map.get_all("a").count(), 2);
+    }
+}

@@ -1,0 +1,69 @@
+//! [`Outbox`]: messages that did not fit the client's queue when they were posted.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::mpsc;
+
+use super::{Shared, disconnected};
+use crate::{Result, bus::Message};
+
+/// Messages that may wait in the outbox. Beyond it they are dropped, and the log says so.
+const OUTBOX_MESSAGES: usize = 16_384;
+
+/// Messages that did not fit the client's queue when they were posted, in their order.
+///
+/// While one waits, everything else goes through here too, or it would overtake.
+pub(super) struct Outbox {
+    queue: mpsc::Sender<Message>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The other end; [`run`](Self::run) belongs into a task.
+pub(super) struct Postman {
+    queue: mpsc::Receiver<Message>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Outbox {
+    pub(super) fn new() -> (Self, Postman) {
+        let (sender, receiver) = mpsc::channel(OUTBOX_MESSAGES);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        (Self { queue: sender, waiting: waiting.clone() }, Postman { queue: receiver, waiting })
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+    }
+
+    /// Adds a message where nothing can wait.
+    pub(super) fn post(&self, message: Message) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        if let Err(error) = self.queue.try_send(message) {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            let message = error.into_inner();
+            tracing::warn!(subject = %message.subject, limit = OUTBOX_MESSAGES, "the outbox is full: a message is lost");
+        }
+    }
+
+    /// Adds a message; waits while the outbox is full.
+    pub(super) async fn push(&self, message: Message) -> Result<()> {
+        let room = self.queue.reserve().await.map_err(|_| disconnected())?;
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        room.send(message);
+        Ok(())
+    }
+}
+
+impl Postman {
+    pub(super) async fn run(mut self, shared: Arc<Shared>) {
+        while let Some(message) = self.queue.recv().await {
+            if let Err(status) = shared.publish(&message).await {
+                tracing::debug!(%status, subject = %message.subject, "a posted message could not be sent");
+            }
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What both sides put around a call: small tower layers and the futures they are made of.
+
+pub(crate) mod deadline;

@@ -1,0 +1,59 @@
+//! Protobuf-first RPC and messaging over NATS, with an embedded in-memory bus.
+
+#[doc(hidden)]
+pub mod __codegen;
+pub mod app;
+mod backoff;
+pub mod bus;
+mod call;
+mod channel;
+mod context;
+pub mod details;
+mod layer;
+pub mod limits;
+mod message;
+mod metadata;
+mod method;
+mod rpc;
+mod server;
+mod status;
+mod streaming;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod wire;
+
+use std::{future::Future, pin::Pin};
+
+pub use self::{
+    bus::Bus,
+    call::{Call, FromResponse, IntoBody, Response},
+    channel::{Channel, ChannelBuilder},
+    context::{Context, Peer},
+    message::{Batch, Batches, Body, Room, RpcRequest, RpcResponse},
+    metadata::{Metadata, Value},
+    method::{Idempotency, Kind, Method, NamedService, ServiceInfo},
+    server::{Running, Server, ServerBuilder},
+    status::{Code, ERROR_DOMAIN, Executed, Result, Status},
+    streaming::{Sender, Streaming},
+};
+
+/// A future on the heap: what a server answers with.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Includes what `subwire-build` generated for one package: `subwire::include_proto!("ai.llm.v1")`.
+///
+/// For packages that import one another use [`include_protos!`].
+#[macro_export]
+macro_rules! include_proto {
+    ($package:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+    };
+}
+
+/// Includes what `subwire-build` generated for every package, as modules named after them.
+#[macro_export]
+macro_rules! include_protos {
+    () => {
+        include!(concat!(env!("OUT_DIR"), "/subwire.rs"));
+    };
+}

@@ -1,0 +1,358 @@
+//! [`Client`]: the calling side of a call over a bus.
+
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
+
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    exchange::{Arrival, Exchange},
+    inbox::Registered,
+    incoming::{Incoming, too_large},
+    outgoing::{self, Outgoing},
+};
+use crate::{
+    BoxFuture, Code, Kind, Metadata, Method, Result, Status,
+    bus::{Bus, Message},
+    call::wrong_kind,
+    channel::Transport,
+    layer::deadline,
+    limits,
+    message::{Batch, Batches, Body, Room, RpcRequest, RpcResponse, TransportOptions},
+    status::reason,
+    wire::{
+        frame::{self, Frame, Head},
+        header::Headers,
+        status,
+        subject::{Subject, check_namespace},
+    },
+};
+
+/// Sends calls over a bus.
+pub(crate) struct Client {
+    bus: Bus,
+}
+
+impl Client {
+    pub(crate) fn new(bus: Bus) -> Self {
+        Self { bus }
+    }
+}
+
+impl Transport for Client {
+    fn send(&self, request: RpcRequest) -> BoxFuture<Result<RpcResponse>> {
+        let bus = self.bus.clone();
+        let RpcRequest { method, metadata, deadline, body, options, .. } = request;
+        let request = Request { method, metadata, deadline, options };
+        match request.method.kind {
+            Kind::Unary => Box::pin(unary(bus, request, body)),
+            _ => Box::pin(async move {
+                let opening = open(bus, &request).await?;
+                streaming(opening, request, body).await
+            }),
+        }
+    }
+}
+
+/// What is asked for, but for the body.
+struct Request {
+    method: &'static Method,
+    metadata: Metadata,
+    deadline: Option<Instant>,
+    options: Arc<TransportOptions>,
+}
+
+/// A call that is registered, with its request message ready but for the payload.
+struct Opening {
+    registered: Registered,
+    message: Message,
+}
+
+async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
+    let Body::Message(payload) = body else {
+        return Err(wrong_kind("expected one request and got a stream"));
+    };
+    if payload.len() > request.options.max_message_bytes {
+        return Err(too_large(payload.len(), request.options.max_message_bytes));
+    }
+    let mut opening = open(bus, &request).await?;
+    let bus = &opening.registered.bus;
+    if payload.len() + opening.message.headers.wire_len() > bus.max_payload() {
+        opening.message.headers.append(status::FRAME, "1");
+        return streaming(opening, request, Body::Message(payload)).await;
+    }
+    bus.publish(Message { payload, ..opening.message }).await?;
+    opening.registered.sent = true;
+    let arrival = poll_fn(|cx| opening.registered.exchange.poll_arrival(cx)).await?;
+    reply(opening.registered, arrival, &request).await
+}
+
+/// Registers the call and prepares its message.
+async fn open(bus: Bus, request: &Request) -> Result<Opening> {
+    wait_until_ready(&bus, request).await?;
+    let subject = match &request.options.namespace {
+        None => Subject::from_static(request.method.subject),
+        Some(namespace) => {
+            check_namespace(namespace)?;
+            Subject::new(format!("{namespace}.{}", request.method.subject))?
+        }
+    };
+    let timeout = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return Err(deadline::exceeded().with_executed(crate::Executed::No));
+    }
+    let inbox = bus.inbox().await?;
+    let exchange = inbox.register(subject.clone(), request.method.kind != Kind::Unary);
+    let reply = inbox.reply_to(exchange.call, timeout);
+    let calls = inbox.calls().clone();
+    let mut headers = Headers::new();
+    status::push_metadata(&mut headers, &request.metadata, "");
+    let message = Message::new(subject, bytes::Bytes::new()).with_reply(reply.clone()).with_headers(headers);
+    let registered = Registered { bus, calls, exchange, deadline: request.deadline, reply, sent: false };
+    Ok(Opening { registered, message })
+}
+
+async fn wait_until_ready(bus: &Bus, request: &Request) -> Result<()> {
+    if !request.options.wait_for_ready {
+        return Ok(());
+    }
+    // The deadline of the call is around all of this.
+    match bus.link().wait_for(|link| link.up || link.closed.is_some()).await {
+        Ok(link) => link.closed.clone().map_or(Ok(()), Err),
+        Err(_) => Err(Status::made_here(Code::Unavailable, reason::DISCONNECTED, "the bus is closed")),
+    }
+}
+
+/// Ends a call that has one response, which has begun to arrive.
+async fn reply(registered: Registered, arrival: Arrival, request: &Request) -> Result<RpcResponse> {
+    match arrival {
+        Arrival::Reply(message) => {
+            registered.finish();
+            match status::decode(&message) {
+                Some(status) => Err(status),
+                None => {
+                    let (metadata, trailers) = match message.headers.is_empty() {
+                        true => Default::default(),
+                        false => status::metadata(&message.headers),
+                    };
+                    Ok(RpcResponse { metadata, trailers, body: Body::Message(message.payload) })
+                }
+            }
+        }
+        Arrival::Frame(mut frame) => {
+            let metadata = take_metadata(&mut frame);
+            registered.exchange.unread(frame);
+            let incoming = incoming(&registered, request);
+            let (message, trailers) = incoming.only_message().await?;
+            registered.finish();
+            Ok(RpcResponse { metadata, trailers, body: Body::Message(message) })
+        }
+    }
+}
+
+fn incoming(registered: &Registered, request: &Request) -> Incoming {
+    let limit = request.options.max_message_bytes;
+    Incoming::new(registered.bus.clone(), registered.exchange.clone(), None, limit)
+}
+
+fn take_metadata(frame: &mut Frame) -> Metadata {
+    frame.head.metadata.take().map(|metadata| metadata.to_metadata()).unwrap_or_default()
+}
+
+/// A call with a stream at either side, or with a request too large for one message.
+async fn streaming(mut opening: Opening, request: Request, body: Body) -> Result<RpcResponse> {
+    let kind = request.method.kind;
+    let limit = request.options.max_message_bytes;
+    let bus = opening.registered.bus.clone();
+    let rest = match body {
+        Body::Message(payload) if kind == Kind::ServerStreaming && fits(&opening, payload.len()) => {
+            opening.message.payload = payload;
+            None
+        }
+        Body::Message(payload) => {
+            if payload.len() > limit {
+                return Err(too_large(payload.len(), limit));
+            }
+            if kind == Kind::ServerStreaming {
+                opening.message.headers.append(status::FRAME, "1");
+            }
+            Some(Rest { first: None, messages: 0, body: Body::Message(payload) })
+        }
+        Body::Stream(batches) => first_frame(&bus, &mut opening.message, batches).await?,
+    };
+    bus.publish(opening.message).await?;
+    opening.registered.sent = true;
+    let exchange = opening.registered.exchange.clone();
+    let pump = rest.map(|rest| rest.send(bus, exchange.clone(), limit));
+
+    if kind.streams_responses() {
+        // The requests go on whether or not the responses are being read, so they have a task; the
+        // stream of responses owns it.
+        let pump = pump.map(|pump| AbortOnDropHandle::new(tokio::spawn(pump)));
+        accepted_in_time(&exchange).await?;
+        return match first_arrival(&exchange).await? {
+            Arrival::Reply(message) => Err(status::decode(&message).unwrap_or_else(|| wrong_kind("expected a stream"))),
+            Arrival::Frame(mut frame) => {
+                let metadata = take_metadata(&mut frame);
+                if let Some(status) = failed_at_once(&frame) {
+                    return Err(status);
+                }
+                exchange.unread(frame);
+                let incoming = incoming(&opening.registered, &request);
+                let responses = Responses { incoming, _registered: opening.registered, _requests: pump };
+                Ok(RpcResponse { metadata, trailers: Metadata::new(), body: Body::Stream(Box::new(responses)) })
+            }
+        };
+    }
+    // One response: it is waited for while the requests go out.
+    let respond = async {
+        if kind != Kind::Unary {
+            accepted_in_time(&exchange).await?;
+        }
+        first_arrival(&exchange).await
+    };
+    let arrival = alongside(pump, respond).await?;
+    reply(opening.registered, arrival, &request).await
+}
+
+/// Runs `work` to its end, and `other` beside it for as long as that takes.
+async fn alongside<T>(other: Option<impl Future<Output = ()>>, work: impl Future<Output = T>) -> T {
+    let Some(other) = other else { return work.await };
+    let (mut other, mut work) = (std::pin::pin!(other), std::pin::pin!(work));
+    tokio::select! {
+        biased;
+        outcome = &mut work => outcome,
+        () = &mut other => work.await,
+    }
+}
+
+fn fits(opening: &Opening, payload_len: usize) -> bool {
+    payload_len + opening.message.headers.wire_len() <= opening.registered.bus.max_payload()
+}
+
+/// Puts what is ready of the requests into the message that opens the call; what remains to be sent.
+async fn first_frame(bus: &Bus, message: &mut Message, mut batches: Box<dyn Batches>) -> Result<Option<Rest>> {
+    let mut head = Head::default();
+    match outgoing::first_batch(bus, &mut *batches).await {
+        Some(Err(status)) => return Err(status),
+        Some(Ok(Some(batch))) if batch.bytes() + message.headers.wire_len() <= outgoing::part_bytes(bus) => {
+            head.seq = 1;
+            let (messages, last) = (batch.messages(), batch.last);
+            if last {
+                head.end = Some(Box::new(frame::End { messages: messages as u64, ..frame::End::default() }));
+            }
+            let bytes = batch.bytes();
+            message.payload = batch.into_frame(&head);
+            let first = Sent { messages, bytes };
+            return Ok((!last).then(|| Rest { first: Some(first), messages, body: Body::Stream(batches) }));
+        }
+        Some(Ok(Some(batch))) => {
+            message.payload = frame::control(&head);
+            let body = Body::Stream(Box::new(Chained { first: Some(batch), rest: batches }));
+            return Ok(Some(Rest { first: None, messages: 0, body }));
+        }
+        Some(Ok(None)) => {
+            head.seq = 1;
+            head.end = Some(Box::default());
+            message.payload = frame::control(&head);
+            return Ok(None);
+        }
+        None => message.payload = frame::control(&head),
+    }
+    Ok(Some(Rest { first: None, messages: 0, body: Body::Stream(batches) }))
+}
+
+/// What the message that opened the call took of the credit.
+struct Sent {
+    messages: usize,
+    bytes: usize,
+}
+
+/// The requests that did not fit the message that opens the call.
+struct Rest {
+    first: Option<Sent>,
+    messages: usize,
+    body: Body,
+}
+
+impl Rest {
+    /// Sends them to whoever accepts the call. A failure shows in the response.
+    async fn send(self, bus: Bus, exchange: Arc<Exchange>, limit: usize) {
+        let sent = async {
+            let to = exchange.accepted().await?;
+            let mut outgoing = Outgoing::new(bus, exchange.clone(), to, limit);
+            if let Some(first) = self.first {
+                exchange.spend(first.messages, first.bytes);
+                outgoing = outgoing.after_first(self.messages);
+            }
+            outgoing.body(self.body, Metadata::new()).await
+        };
+        if let Err(status) = sent.await
+            && !exchange.is_over()
+        {
+            exchange.fail(status);
+        }
+    }
+}
+
+/// A batch that was asked for too early, and the stream it came from.
+struct Chained {
+    first: Option<Batch>,
+    rest: Box<dyn Batches>,
+}
+
+impl Batches for Chained {
+    fn poll_batch(&mut self, cx: &mut TaskContext<'_>, room: Room) -> Poll<Option<Result<Batch>>> {
+        match self.first.take() {
+            Some(batch) => Poll::Ready(Some(Ok(batch))),
+            None => self.rest.poll_batch(cx, room),
+        }
+    }
+
+    fn trailers(&mut self) -> Metadata {
+        self.rest.trailers()
+    }
+}
+
+/// Catches a listener that is no service, a debugging tap say: nobody else hears that no service is there.
+async fn accepted_in_time(exchange: &Exchange) -> Result<()> {
+    let accepted = poll_fn(|cx| exchange.poll_begun(cx));
+    tokio::time::timeout(limits::ACCEPT, accepted).await.map_err(|_| {
+        let message =
+            format!("no service accepted the call within {} ms, though somebody listens", limits::ACCEPT.as_millis());
+        Status::made_here(Code::Unavailable, reason::PEER_LOST, message)
+    })
+}
+
+async fn first_arrival(exchange: &Exchange) -> Result<Arrival> {
+    poll_fn(|cx| exchange.poll_arrival(cx)).await
+}
+
+/// A call that fails before its first message fails as a call, not as a stream.
+fn failed_at_once(frame: &Frame) -> Option<Status> {
+    let end = frame.head.end.as_deref().filter(|_| frame.messages == 0 && frame.head.part.is_none())?;
+    let trailers = end.trailers.as_ref().map(|trailers| trailers.to_metadata()).unwrap_or_default();
+    end.status.clone().map(|status| Status::from_proto(status).with_metadata(trailers))
+}
+
+/// The stream of responses, with all that lives as long as it.
+struct Responses {
+    incoming: Incoming,
+    /// Declared behind, dropped behind: a cancel goes out last.
+    _requests: Option<AbortOnDropHandle<()>>,
+    _registered: Registered,
+}
+
+impl Batches for Responses {
+    fn poll_batch(&mut self, cx: &mut TaskContext<'_>, room: Room) -> Poll<Option<Result<Batch>>> {
+        self.incoming.poll_batch(cx, room)
+    }
+
+    fn trailers(&mut self) -> Metadata {
+        self.incoming.trailers()
+    }
+}

@@ -1,0 +1,230 @@
+//! [`Inbox`]: where the replies of one connection's calls arrive.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use prost::Message as _;
+use tokio::{
+    sync::{broadcast, watch},
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{calls::Calls, exchange::Exchange};
+use crate::{
+    Code, Result, Status,
+    bus::{Bus, BusEvent, Link, Message, Subscription, WeakBus},
+    limits,
+    status::reason,
+    wire::{
+        call_id::CallId,
+        frame::{self, Beat, Head},
+        header::Headers,
+        reply::{self, ReplyTo},
+        subject::Subject,
+    },
+};
+
+/// The token that beats arrive on: no call is called that.
+pub(crate) const BEAT_TOKEN: &str = "_beat";
+
+/// States in one beat: some 40 bytes each, well below any `max_payload`.
+pub(crate) const BEAT_CALLS: usize = 4_096;
+
+/// Where the replies of one connection's calls arrive: one subscription, one task, one map.
+///
+/// async-nats has a router of its own behind `Client::request`. It keeps an entry for every request
+/// that is never answered, and knows nothing of a lost connection; so this is ours.
+pub(crate) struct Inbox {
+    prefix: String,
+    calls: Arc<Calls>,
+    link: watch::Receiver<Link>,
+    _router: AbortOnDropHandle<()>,
+}
+
+impl Inbox {
+    pub(crate) async fn open(bus: &Bus) -> Result<Self> {
+        let prefix = reply::new_inbox(bus.inbox_prefix());
+        let calls = Arc::new(Calls::default());
+        let subscription = bus.subscribe(Subject::trusted(format!("{prefix}.>")), None).await?;
+        let router = Router {
+            prefix: prefix.clone(),
+            calls: calls.clone(),
+            // Weak, or the bus would keep itself alive through its own inbox.
+            bus: bus.downgrade(),
+            link: bus.link(),
+            events: bus.events(),
+        };
+        let router = AbortOnDropHandle::new(tokio::spawn(router.run(subscription)));
+        Ok(Self { prefix, calls, link: bus.link(), _router: router })
+    }
+
+    /// Registers a call that goes to `subject`.
+    pub(crate) fn register(&self, subject: Subject, framed: bool) -> Arc<Exchange> {
+        let epoch = self.link.borrow().epoch;
+        let exchange = Arc::new(Exchange::new(CallId::random(), subject, epoch, framed));
+        self.calls.insert(exchange.clone());
+        exchange
+    }
+
+    /// The reply subject of a call that may take `timeout`.
+    pub(crate) fn reply_to(&self, call: CallId, timeout: Option<Duration>) -> Subject {
+        ReplyTo { inbox: &self.prefix, call, timeout, sent_ms: reply::unix_ms() }.subject()
+    }
+
+    pub(crate) fn calls(&self) -> &Arc<Calls> {
+        &self.calls
+    }
+}
+
+struct Router {
+    prefix: String,
+    calls: Arc<Calls>,
+    bus: WeakBus,
+    link: watch::Receiver<Link>,
+    events: broadcast::Receiver<BusEvent>,
+}
+
+impl Router {
+    async fn run(mut self, mut subscription: Subscription) {
+        let mut beats = tokio::time::interval_at(Instant::now() + limits::BEAT, limits::BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.link.changed() => match changed {
+                    Ok(()) => self.fail_lost(),
+                    Err(_) => break,
+                },
+                event = self.events.recv() => match event {
+                    Ok(event) => self.fail_denied(&event),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => break,
+                },
+                _ = beats.tick() => self.beat(),
+                message = subscription.next() => match message {
+                    Some(message) => self.route(message),
+                    None => break,
+                },
+            }
+        }
+        self.calls.fail(&lost("the bus is closed"), |_| true);
+    }
+
+    fn route(&self, message: Message) {
+        let Some(call) = reply::call_of(message.subject.as_str(), &self.prefix) else {
+            return self.hear(&message);
+        };
+        // A reply for a call that has ended is late, or was never ours.
+        if let Some(exchange) = self.calls.get(call) {
+            exchange.deliver(message);
+        }
+    }
+
+    /// Fails what was in flight on a connection that is gone: its replies will never come.
+    fn fail_lost(&mut self) {
+        let link = self.link.borrow_and_update().clone();
+        if let Some(status) = &link.closed {
+            return self.calls.fail(status, |_| true);
+        }
+        let status = lost("the connection to the broker was lost: the call may or may not have run");
+        self.calls.fail(&status, |exchange| exchange.epoch < link.epoch || (!link.up && exchange.epoch == link.epoch));
+    }
+
+    fn fail_denied(&self, event: &BusEvent) {
+        match event {
+            BusEvent::PublishDenied(subject) => {
+                let message = format!("the broker does not let this client publish to {subject}");
+                let status = Status::made_here(Code::PermissionDenied, reason::PERMISSION_DENIED, message);
+                self.calls.fail(&status, |exchange| exchange.subject.as_str() == subject);
+            }
+            BusEvent::SubscribeDenied(subject) if subject.starts_with(&self.prefix) => {
+                let message = format!("the broker does not let this client subscribe to {subject}");
+                let status = Status::made_here(Code::PermissionDenied, reason::PERMISSION_DENIED, message);
+                self.calls.fail(&status, |_| true);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells every service instance which of its calls are still wanted, and gives up on those that
+    /// have not answered for too long.
+    ///
+    /// One beat for all calls of an instance: ten thousand idle streams cost one message a period.
+    fn beat(&self) {
+        let now = Instant::now();
+        let mut instances: HashMap<String, Vec<frame::CallState>> = HashMap::new();
+        for exchange in self.calls.all() {
+            if let Some(accept) = exchange.accept() {
+                exchange.check_silence(now);
+                instances.entry(accept.beat).or_default().push(exchange.beat());
+            }
+        }
+        let Some(bus) = self.bus.upgrade() else { return };
+        let reply = Subject::trusted(format!("{}.{BEAT_TOKEN}", self.prefix));
+        for (instance, calls) in instances {
+            let Ok(instance) = Subject::new(instance) else { continue };
+            for calls in calls.chunks(BEAT_CALLS) {
+                let beat = Beat { calls: calls.to_vec() };
+                bus.post(Message::new(instance.clone(), beat.encode_to_vec()).with_reply(reply.clone()));
+            }
+        }
+    }
+
+    /// What an instance says of the calls it was asked about.
+    fn hear(&self, message: &Message) {
+        let Ok(beat) = Beat::decode(message.payload.clone()) else { return };
+        for state in beat.calls {
+            if let Some(exchange) = CallId::from_bytes(&state.call).and_then(|call| self.calls.get(call)) {
+                exchange.hear(&state);
+            }
+        }
+    }
+}
+
+fn lost(message: &str) -> Status {
+    Status::made_here(Code::Unavailable, reason::CONNECTION_LOST, message)
+}
+
+/// A registered call. Dropping it before the end cancels the call on the other side.
+pub(crate) struct Registered {
+    pub(crate) bus: Bus,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) deadline: Option<Instant>,
+    /// What a cancel names before anybody has accepted the call.
+    pub(crate) reply: Subject,
+    pub(crate) sent: bool,
+}
+
+impl Registered {
+    /// The call ended by itself, so there is nothing to cancel.
+    pub(crate) fn finish(mut self) {
+        self.sent = false;
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.calls.remove(self.exchange.call);
+        let timed_out = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if !self.sent || timed_out || self.exchange.is_over() {
+            return; // the service knows by itself
+        }
+        let cancel = match self.exchange.accept().and_then(|accept| Subject::new(accept.subject).ok()) {
+            Some(instance) => {
+                let head = Head { cancel: Some(frame::Cancel {}), ..Head::default() };
+                Message::new(instance, frame::control(&head))
+            }
+            // Nobody knows which instance has it, so all are told.
+            None => {
+                let Some((service, _)) = self.exchange.subject.as_str().rsplit_once('.') else { return };
+                let subject = Subject::trusted(format!("{service}.{CANCEL_TOKEN}"));
+                Message::new(subject, self.reply.clone().into_bytes())
+            }
+        };
+        self.bus.post(cancel.with_headers(Headers::new()));
+    }
+}
+
+/// Where a service hears of calls that nobody waits for any more. No method is called that.
+pub(crate) const CANCEL_TOKEN: &str = "_cancel";

@@ -1,0 +1,208 @@
+//! [`Outgoing`]: a stream of messages on its way, in frames.
+
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::{exchange::Exchange, incoming::too_large};
+use crate::{
+    Metadata, Result, Status,
+    bus::{Bus, message::Message},
+    limits,
+    message::{Batch, BatchWriter, Batches, Body, Room, next_entry},
+    wire::{
+        frame::{self, Accept, End, Entries, Head, Part},
+        header::Headers,
+        subject::Subject,
+    },
+};
+
+/// Writes the messages of one direction: within the credit, in pieces where they are too large, and
+/// with whatever is ready in one frame.
+pub(crate) struct Outgoing {
+    bus: Bus,
+    exchange: Arc<Exchange>,
+    to: Subject,
+    headers: Headers,
+    max_message_bytes: usize,
+    seq: u64,
+    messages: u64,
+    /// What the next frame says beside its messages.
+    head: Head,
+}
+
+impl Outgoing {
+    pub(crate) fn new(bus: Bus, exchange: Arc<Exchange>, to: Subject, max_message_bytes: usize) -> Self {
+        let (headers, head) = (Headers::new(), Head::default());
+        Self { bus, exchange, to, headers, max_message_bytes, seq: 0, messages: 0, head }
+    }
+
+    /// Puts these headers on every frame.
+    pub(crate) fn marked(mut self, headers: Headers) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Goes on where a first frame, which went another way, left off.
+    pub(crate) fn after_first(mut self, messages: usize) -> Self {
+        self.seq = 1;
+        self.messages = messages as u64;
+        self
+    }
+
+    /// Says who has the call: with the next frame, or with [`flush`](Self::flush).
+    pub(crate) fn accept(&mut self, accept: Accept) {
+        self.head.accept = Some(Box::new(accept));
+    }
+
+    /// Says that the response has begun.
+    pub(crate) fn start(&mut self, metadata: &Metadata) {
+        self.head.metadata = Some(Entries::from_metadata(metadata));
+    }
+
+    /// Sends what is to be said and has not been.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        if self.head == Head::default() {
+            return Ok(());
+        }
+        // Metadata is content and must not be lost; an accept can come twice.
+        if self.head.metadata.is_some() {
+            self.seq += 1;
+            self.head.seq = self.seq;
+        }
+        let head = std::mem::take(&mut self.head);
+        self.publish(frame::control(&head)).await
+    }
+
+    /// Sends a whole body and its end.
+    pub(crate) async fn body(&mut self, body: Body, trailers: Metadata) -> Result<()> {
+        match body {
+            Body::Message(bytes) => {
+                let mut batch = BatchWriter::with_capacity(bytes.len() + 8);
+                batch.push(bytes.len(), |buffer| buffer.put_slice(&bytes));
+                self.send(batch.finish(false), Some(Ok(trailers))).await
+            }
+            Body::Stream(mut batches) => self.stream(&mut *batches).await,
+        }
+    }
+
+    /// Sends a stream and its end.
+    pub(crate) async fn stream(&mut self, batches: &mut dyn Batches) -> Result<()> {
+        loop {
+            let room = self.exchange.room(self.frame_bytes()).await?;
+            let now = poll_fn(|cx| Poll::Ready(batches.poll_batch(cx, room))).await;
+            let next = match now {
+                Poll::Ready(next) => next,
+                Poll::Pending => {
+                    self.flush().await?;
+                    poll_fn(|cx| batches.poll_batch(cx, room)).await
+                }
+            };
+            match next {
+                Some(Ok(batch)) => {
+                    let end = batch.last.then(|| Ok(batches.trailers()));
+                    let last = end.is_some();
+                    if let Err(status) = self.send(batch, end).await {
+                        self.end(Err(status.clone()), batches.trailers()).await?;
+                        return Err(status);
+                    }
+                    if last {
+                        return Ok(());
+                    }
+                }
+                Some(Err(status)) => return self.end(Err(status), batches.trailers()).await,
+                None => return self.end(Ok(()), batches.trailers()).await,
+            }
+        }
+    }
+
+    /// Sends the end alone.
+    pub(crate) async fn end(&mut self, outcome: Result<()>, mut trailers: Metadata) -> Result<()> {
+        if let Err(status) = &outcome {
+            trailers.extend(status.metadata());
+        }
+        let status = outcome.err();
+        self.head.end = Some(self.end_head(status.as_ref(), &trailers));
+        self.seq += 1;
+        self.head.seq = self.seq;
+        let head = std::mem::take(&mut self.head);
+        self.publish(frame::control(&head)).await
+    }
+
+    async fn send(&mut self, batch: Batch, end: Option<Result<Metadata>>) -> Result<()> {
+        if batch.bytes() > self.part_bytes() {
+            return self.send_parts(batch, end).await;
+        }
+        let (messages, bytes) = (batch.messages(), batch.bytes());
+        self.messages += messages as u64;
+        self.exchange.spend(messages, bytes);
+        self.seq += 1;
+        self.head.seq = self.seq;
+        if let Some(Ok(trailers)) = end {
+            self.head.end = Some(self.end_head(None, &trailers));
+        }
+        let head = std::mem::take(&mut self.head);
+        self.publish(batch.into_frame(&head)).await
+    }
+
+    /// A batch that is one message, too large for a frame.
+    async fn send_parts(&mut self, batch: Batch, end: Option<Result<Metadata>>) -> Result<()> {
+        let Some(mut data) = next_entry(&mut batch.into_entries()).transpose()? else { return Ok(()) };
+        let total = data.len();
+        if total > self.max_message_bytes {
+            return Err(too_large(total, self.max_message_bytes));
+        }
+        self.messages += 1;
+        while data.has_remaining() {
+            self.exchange.room(1).await?;
+            let piece = data.split_to(self.part_bytes().min(data.len()));
+            self.exchange.spend(0, piece.len());
+            self.seq += 1;
+            self.head.seq = self.seq;
+            self.head.part = Some(Part { data: piece, total: total as u64 });
+            if data.is_empty()
+                && let Some(Ok(trailers)) = &end
+            {
+                self.head.end = Some(self.end_head(None, trailers));
+            }
+            let head = std::mem::take(&mut self.head);
+            self.publish(frame::control(&head)).await?;
+        }
+        Ok(())
+    }
+
+    fn end_head(&self, status: Option<&Status>, trailers: &Metadata) -> Box<End> {
+        let trailers = (!trailers.is_empty()).then(|| Entries::from_metadata(trailers));
+        Box::new(End { status: status.map(Status::to_proto), trailers, messages: self.messages })
+    }
+
+    async fn publish(&self, frame: Bytes) -> Result<()> {
+        self.bus.publish(Message::new(self.to.clone(), frame).with_headers(self.headers.clone())).await?;
+        self.exchange.sent(self.seq);
+        Ok(())
+    }
+
+    fn frame_bytes(&self) -> usize {
+        limits::FRAME_BYTES.min(self.part_bytes())
+    }
+
+    fn part_bytes(&self) -> usize {
+        part_bytes(&self.bus)
+    }
+}
+
+/// What one frame may carry: the broker closes the connection of whoever sends more.
+pub(crate) fn part_bytes(bus: &Bus) -> usize {
+    limits::PART_BYTES.min(bus.max_payload().saturating_sub(limits::FRAME_RESERVE_BYTES)).max(1)
+}
+
+/// The messages of a stream that are ready now, as its first frame. Nobody has been asked to wait yet.
+pub(crate) async fn first_batch(bus: &Bus, batches: &mut dyn Batches) -> Option<Result<Option<Batch>>> {
+    let room = Room { bytes: limits::FRAME_BYTES.min(part_bytes(bus)), messages: Room::FRAME.messages };
+    match poll_fn(|cx| Poll::Ready(batches.poll_batch(cx, room))).await {
+        Poll::Ready(Some(Ok(batch))) => Some(Ok(Some(batch))),
+        Poll::Ready(Some(Err(status))) => Some(Err(status)),
+        Poll::Ready(None) => Some(Ok(None)),
+        Poll::Pending => None,
+    }
+}

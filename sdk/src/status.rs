@@ -1,0 +1,493 @@
+//! [`Status`]: the one error of a call, and its [`Code`].
+
+use std::{collections::BTreeMap, error::Error, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use prost::{Message, Name};
+use prost_types::Any;
+
+use crate::{
+    Metadata,
+    details::{self, BadRequest, ErrorInfo, RetryInfo, bad_request::FieldViolation},
+};
+
+/// The result of a call, or of anything else that fails with a [`Status`].
+pub type Result<T, E = Status> = std::result::Result<T, E>;
+
+/// The `domain` of every [`ErrorInfo`] that this crate makes.
+pub const ERROR_DOMAIN: &str = "subwire";
+
+/// How a call ended: gRPC's codes, with gRPC's numbers.
+///
+/// The text of each is from `google/rpc/code.proto`; its HTTP mapping is [`Code::http_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Code {
+    /// Not an error.
+    Ok = 0,
+    /// The caller cancelled the call.
+    Cancelled = 1,
+    /// Something failed and nobody said what.
+    Unknown = 2,
+    /// The request is wrong, whatever the state of the service.
+    InvalidArgument = 3,
+    /// The time was up before the answer came; the work may have been done.
+    DeadlineExceeded = 4,
+    /// There is no such thing.
+    NotFound = 5,
+    /// There is such a thing already.
+    AlreadyExists = 6,
+    /// The caller is known and may not do this.
+    PermissionDenied = 7,
+    /// A quota, a limit or a disk is full.
+    ResourceExhausted = 8,
+    /// The service must be brought into another state first; do not retry before that.
+    FailedPrecondition = 9,
+    /// A conflict with somebody else's work; retry a level higher.
+    Aborted = 10,
+    /// Past the end.
+    OutOfRange = 11,
+    /// The service has no such method.
+    Unimplemented = 12,
+    /// An invariant is broken: a bug.
+    Internal = 13,
+    /// The service cannot be reached or is not ready; trying again can help.
+    Unavailable = 14,
+    /// Data is lost or corrupt for good.
+    DataLoss = 15,
+    /// The caller is not known.
+    Unauthenticated = 16,
+}
+
+impl Code {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 17] = [
+        Self::Ok,
+        Self::Cancelled,
+        Self::Unknown,
+        Self::InvalidArgument,
+        Self::DeadlineExceeded,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::FailedPrecondition,
+        Self::Aborted,
+        Self::OutOfRange,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DataLoss,
+        Self::Unauthenticated,
+    ];
+
+    /// The code with this number; [`Code::Unknown`] for a number that has none, as gRPC says.
+    pub fn from_number(number: i32) -> Self {
+        usize::try_from(number).ok().and_then(|index| Self::ALL.get(index)).copied().unwrap_or(Self::Unknown)
+    }
+
+    /// The number that travels.
+    pub fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// The name in `google/rpc/code.proto`: `INVALID_ARGUMENT`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Cancelled => "CANCELLED",
+            Self::Unknown => "UNKNOWN",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Aborted => "ABORTED",
+            Self::OutOfRange => "OUT_OF_RANGE",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::DataLoss => "DATA_LOSS",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+
+    /// The HTTP status that `google/rpc/code.proto` gives for it.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::Ok => 200,
+            Self::InvalidArgument | Self::FailedPrecondition | Self::OutOfRange => 400,
+            Self::Unauthenticated => 401,
+            Self::PermissionDenied => 403,
+            Self::NotFound => 404,
+            Self::AlreadyExists | Self::Aborted => 409,
+            Self::ResourceExhausted => 429,
+            Self::Cancelled => 499,
+            Self::Unknown | Self::Internal | Self::DataLoss => 500,
+            Self::Unimplemented => 501,
+            Self::Unavailable => 503,
+            Self::DeadlineExceeded => 504,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether the handler of a failed call ran. Retries of calls that are not idempotent hang on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executed {
+    /// Proven: it never started.
+    No,
+    /// Nobody can tell: the connection broke, or the time was up.
+    Maybe,
+    /// It answered this error itself.
+    Yes,
+}
+
+/// Why a call failed: a code, a message for developers, details for programs.
+///
+/// One word wide. A handler returns it with `?`; the caller gets code, message, details and
+/// metadata back as they were. [`source`](Error::source) stays on the side that set it: it is for
+/// that side's logs and is never sent.
+///
+/// ```
+/// use subwire::{Code, Status};
+///
+/// let status = Status::invalid_argument("prompt is empty").with_field_violation("prompt", "must not be empty");
+/// assert_eq!(status.code(), Code::InvalidArgument);
+/// assert_eq!(status.field_violations()[0].field, "prompt");
+/// ```
+#[derive(Clone)]
+pub struct Status(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    code: Code,
+    message: String,
+    details: Vec<Any>,
+    metadata: Metadata,
+    remote: bool,
+    executed: Executed,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Status {
+    /// A status with this code; `message` is lower-case, without a full stop or a secret.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            metadata: Metadata::new(),
+            remote: false,
+            executed: Executed::Maybe,
+            source: None,
+        }))
+    }
+
+    /// An error that this crate makes: AIP-193 asks for one [`ErrorInfo`] on each.
+    pub(crate) fn made_here(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        let status = Self::new(code, message).with_error_info(reason, ERROR_DOMAIN, []);
+        let executed = if never_started(reason) { Executed::No } else { Executed::Maybe };
+        status.with_executed(executed)
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The message, for developers.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Whether it came from the other side, rather than from this process.
+    pub fn is_remote(&self) -> bool {
+        self.0.remote
+    }
+
+    /// Whether the handler ran.
+    pub fn executed(&self) -> Executed {
+        self.0.executed
+    }
+
+    /// Metadata that travels with the error: a call's trailers.
+    pub fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+
+    /// The metadata, to add to it.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.0.metadata
+    }
+
+    /// Adds a detail. AIP-193: each type at most once.
+    pub fn with_details<M: Message + Name>(mut self, detail: &M) -> Self {
+        self.0.details.push(Any { type_url: M::type_url(), value: detail.encode_to_vec() });
+        self
+    }
+
+    /// The detail of type `M`, if there is one that can be decoded.
+    pub fn details<M: Message + Name + Default>(&self) -> Option<M> {
+        let url = M::type_url();
+        let detail = self.0.details.iter().find(|detail| detail.type_url == url)?;
+        M::decode(detail.value.as_slice()).ok()
+    }
+
+    /// Every detail, as it travels.
+    pub fn raw_details(&self) -> &[Any] {
+        &self.0.details
+    }
+
+    /// Says why, for programs: `reason` in `UPPER_SNAKE_CASE`, `domain` the name of the service.
+    pub fn with_error_info<const N: usize>(
+        self,
+        reason: impl Into<String>,
+        domain: impl Into<String>,
+        metadata: [(&str, String); N],
+    ) -> Self {
+        let metadata: BTreeMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        self.with_details(&ErrorInfo { reason: reason.into(), domain: domain.into(), metadata })
+    }
+
+    /// Why, for programs.
+    pub fn error_info(&self) -> Option<ErrorInfo> {
+        self.details()
+    }
+
+    /// Names a field of the request that is wrong. May be called once for each field.
+    pub fn with_field_violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
+        let mut bad: BadRequest = self.details().unwrap_or_default();
+        bad.field_violations.push(FieldViolation {
+            field: field.into(),
+            description: description.into(),
+            ..FieldViolation::default()
+        });
+        self.0.details.retain(|detail| detail.type_url != BadRequest::type_url());
+        self.with_details(&bad)
+    }
+
+    /// The fields of the request that are wrong.
+    pub fn field_violations(&self) -> Vec<FieldViolation> {
+        self.details::<BadRequest>().unwrap_or_default().field_violations
+    }
+
+    /// Tells the caller how long to wait before trying again.
+    pub fn with_retry_delay(self, delay: Duration) -> Self {
+        let retry_delay = prost_types::Duration::try_from(delay).ok();
+        self.with_details(&RetryInfo { retry_delay })
+    }
+
+    /// How long the other side asks to wait before trying again.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        Duration::try_from(self.details::<RetryInfo>()?.retry_delay?).ok()
+    }
+
+    /// Keeps the cause for this side's logs. It is never sent.
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    pub(crate) fn with_executed(mut self, executed: Executed) -> Self {
+        self.0.executed = executed;
+        self
+    }
+
+    pub(crate) fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.0.metadata = metadata;
+        self
+    }
+
+    /// As the message that travels: `google.rpc.Status`.
+    pub fn to_proto(&self) -> details::Status {
+        details::Status { code: self.0.code.number(), message: self.0.message.clone(), details: self.0.details.clone() }
+    }
+
+    /// From the message that travelled. It counts as remote.
+    pub fn from_proto(proto: details::Status) -> Self {
+        let mut status = Self::new(Code::from_number(proto.code), proto.message);
+        status.0.details = proto.details;
+        status.0.remote = true;
+        let made_by_peer = status.error_info().filter(|info| info.domain == ERROR_DOMAIN);
+        status.0.executed = match made_by_peer {
+            Some(info) if never_started(&info.reason) => Executed::No,
+            Some(_) => Executed::Maybe,
+            None => Executed::Yes,
+        };
+        status
+    }
+
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        self.to_proto().encode_to_vec().into()
+    }
+}
+
+/// The reasons which prove that no handler ran.
+fn never_started(reason: &str) -> bool {
+    matches!(
+        reason,
+        reason::DISCONNECTED
+            | reason::DRAINING
+            | reason::EXPIRED
+            | reason::IN_FLIGHT_LIMIT
+            | reason::INVALID_METADATA
+            | reason::INVALID_TIMEOUT
+            | reason::MALFORMED_REQUEST
+            | reason::NO_RESPONDERS
+            | reason::PERMISSION_DENIED
+            | reason::TOO_LARGE_REQUEST
+            | reason::UNKNOWN_METHOD
+    )
+}
+
+/// The `reason` of every error this crate makes, in one place: PROTOCOL.md lists them.
+pub(crate) mod reason {
+    pub(crate) const CANCELLED: &str = "CANCELLED";
+    pub(crate) const CONNECTION_LOST: &str = "CONNECTION_LOST";
+    pub(crate) const DEADLINE: &str = "DEADLINE";
+    pub(crate) const DISCONNECTED: &str = "DISCONNECTED";
+    pub(crate) const DRAINING: &str = "DRAINING";
+    pub(crate) const EXPIRED: &str = "EXPIRED";
+    pub(crate) const FLOW_CONTROL: &str = "FLOW_CONTROL";
+    pub(crate) const HANDLER_PANIC: &str = "HANDLER_PANIC";
+    pub(crate) const INVALID_CONFIG: &str = "INVALID_CONFIG";
+    pub(crate) const INVALID_FRAME: &str = "INVALID_FRAME";
+    pub(crate) const INVALID_METADATA: &str = "INVALID_METADATA";
+    pub(crate) const INVALID_SUBJECT: &str = "INVALID_SUBJECT";
+    pub(crate) const INVALID_TIMEOUT: &str = "INVALID_TIMEOUT";
+    pub(crate) const IN_FLIGHT_LIMIT: &str = "IN_FLIGHT_LIMIT";
+    pub(crate) const MALFORMED_REQUEST: &str = "MALFORMED_REQUEST";
+    pub(crate) const MALFORMED_RESPONSE: &str = "MALFORMED_RESPONSE";
+    pub(crate) const NO_RESPONDERS: &str = "NO_RESPONDERS";
+    pub(crate) const PEER_LOST: &str = "PEER_LOST";
+    pub(crate) const PERMISSION_DENIED: &str = "PERMISSION_DENIED";
+    pub(crate) const STREAM_GAP: &str = "STREAM_GAP";
+    pub(crate) const TOO_LARGE_REQUEST: &str = "TOO_LARGE_REQUEST";
+    pub(crate) const TOO_LARGE_RESPONSE: &str = "TOO_LARGE_RESPONSE";
+    pub(crate) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    pub(crate) const UNKNOWN_METHOD: &str = "UNKNOWN_METHOD";
+    pub(crate) const WRONG_KIND: &str = "WRONG_KIND";
+}
+
+/// One constructor a code: `Status::not_found("no such model")`.
+macro_rules! constructors {
+    ($($function:ident => $code:ident),+ $(,)?) => {
+        impl Status {$(
+            #[doc = concat!("A status with [`Code::", stringify!($code), "`].")]
+            pub fn $function(message: impl Into<String>) -> Self {
+                Self::new(Code::$code, message)
+            }
+        )+}
+    };
+}
+
+constructors! {
+    cancelled => Cancelled,
+    unknown => Unknown,
+    invalid_argument => InvalidArgument,
+    deadline_exceeded => DeadlineExceeded,
+    not_found => NotFound,
+    already_exists => AlreadyExists,
+    permission_denied => PermissionDenied,
+    resource_exhausted => ResourceExhausted,
+    failed_precondition => FailedPrecondition,
+    aborted => Aborted,
+    out_of_range => OutOfRange,
+    unimplemented => Unimplemented,
+    internal => Internal,
+    unavailable => Unavailable,
+    data_loss => DataLoss,
+    unauthenticated => Unauthenticated,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.message())
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Status");
+        debug.field("code", &self.code()).field("message", &self.message());
+        if let Some(info) = self.error_info() {
+            debug.field("reason", &info.reason);
+        }
+        if let Some(source) = &self.0.source {
+            debug.field("source", source);
+        }
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl Error for Status {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// What a foreign tower layer fails with.
+impl From<tower::BoxError> for Status {
+    fn from(error: tower::BoxError) -> Self {
+        let error = match error.downcast::<Status>() {
+            Ok(status) => return *status,
+            Err(error) => error,
+        };
+        if error.is::<tower::timeout::error::Elapsed>() {
+            Self::made_here(Code::DeadlineExceeded, reason::DEADLINE, "a timeout layer gave up waiting")
+        } else if error.is::<tower::load_shed::error::Overloaded>() {
+            Self::made_here(Code::ResourceExhausted, reason::IN_FLIGHT_LIMIT, "a load-shed layer refused the call")
+        } else {
+            // The text of an error we do not know may hold secrets, so only the source has it.
+            Self::unknown("a layer failed").with_source(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_and_its_number_agree() {
+        for code in Code::ALL {
+            assert_eq!(Code::from_number(code.number()), code);
+        }
+        assert_eq!(Code::from_number(-1), Code::Unknown);
+        assert_eq!(Code::from_number(17), Code::Unknown);
+    }
+
+    #[test]
+    fn a_status_survives_the_wire() {
+        let sent = Status::resource_exhausted("tabs\t CR\r LF\n emoji \u{1f980}")
+            .with_error_info("QUOTA", "ai", [("limit", "5".to_owned())])
+            .with_retry_delay(Duration::from_millis(1500));
+        let got = Status::from_proto(sent.to_proto());
+        assert_eq!(got.code(), Code::ResourceExhausted);
+        assert_eq!(got.message(), sent.message());
+        assert_eq!(got.error_info(), sent.error_info());
+        assert_eq!(got.retry_delay(), Some(Duration::from_millis(1500)));
+        assert!(got.is_remote());
+        assert_eq!(got.executed(), Executed::Yes);
+    }
+
+    #[test]
+    fn a_status_is_one_word_wide() {
+        assert_eq!(size_of::<Result<(), Status>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn field_violations_add_up_in_one_detail() {
+        let status = Status::invalid_argument("bad").with_field_violation("a", "x").with_field_violation("b", "y");
+        assert_eq!(status.field_violations().len(), 2);
+        assert_eq!(status.raw_details().len(), 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! Deadlines: which one counts, what a handler sees of it, and what happens at it.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, EchoSoonRequest};
+use subwire::{Channel, Code};
+
+use crate::{
+    cases,
+    fixture::{Fixture, eventually},
+};
+
+cases!(
+    a_unary_call_has_ten_seconds,
+    the_call_decides_before_the_channel_and_the_schema,
+    a_handler_is_dropped_at_the_deadline,
+    the_timeout_of_the_schema_counts,
+    a_timeout_of_zero_never_starts,
+    a_stream_has_a_deadline_only_when_asked,
+    a_stream_ends_at_its_deadline,
+);
+
+async fn remaining(echo: &EchoClient, timeout: Option<Duration>) -> u64 {
+    let call = echo.echo(EchoRequest::default());
+    let call = match timeout {
+        Some(timeout) => call.timeout(timeout),
+        None => call,
+    };
+    call.await.expect("an answer").remaining_ms
+}
+
+async fn a_unary_call_has_ten_seconds(fixture: &Fixture) {
+    let remaining = remaining(&fixture.echo, None).await;
+    assert!((5_000..=10_000).contains(&remaining), "{remaining}");
+}
+
+async fn the_call_decides_before_the_channel_and_the_schema(fixture: &Fixture) {
+    let channel = Channel::builder(fixture.channel.clone()).timeout(Duration::from_secs(60)).build();
+    let echo = EchoClient::new(channel);
+    let of_channel = remaining(&echo, None).await;
+    assert!((50_000..=60_000).contains(&of_channel), "{of_channel}");
+    let of_call = remaining(&echo, Some(Duration::from_secs(600))).await;
+    assert!((500_000..=600_000).contains(&of_call), "{of_call}");
+}
+
+async fn a_handler_is_dropped_at_the_deadline(fixture: &Fixture) {
+    let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
+    let status = fixture.echo.echo(slow).timeout(Duration::from_millis(200)).await.expect_err("too slow");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+    eventually("its context says so", || fixture.watch.cancelled.load(Ordering::SeqCst) == 1).await;
+}
+
+async fn the_timeout_of_the_schema_counts(fixture: &Fixture) {
+    let started = Instant::now();
+    let status = fixture.echo.echo_soon(EchoSoonRequest { delay_ms: 60_000 }).await.expect_err("too slow");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(started.elapsed() >= Duration::from_millis(200));
+    fixture
+        .echo
+        .echo_soon(EchoSoonRequest { delay_ms: 400 })
+        .timeout(Duration::from_secs(60))
+        .await
+        .expect("a call may say otherwise");
+}
+
+async fn a_timeout_of_zero_never_starts(fixture: &Fixture) {
+    let status = fixture.echo.echo(EchoRequest::default()).timeout(Duration::ZERO).await.expect_err("no time");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(fixture.watch.started.load(Ordering::SeqCst), 0);
+}
+
+async fn a_stream_has_a_deadline_only_when_asked(fixture: &Fixture) {
+    let channel = Channel::builder(fixture.channel.clone()).build();
+    let mut numbers = EchoClient::new(channel)
+        .count(CountRequest { messages: 3, delay_ms: 100, ..CountRequest::default() })
+        .await
+        .expect("a stream");
+    let mut seen = 0;
+    while numbers.message().await.expect("no failure").is_some() {
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
+
+async fn a_stream_ends_at_its_deadline(fixture: &Fixture) {
+    let request = CountRequest { messages: 1, hang: true, ..CountRequest::default() };
+    let mut numbers = fixture.echo.count(request).timeout(Duration::from_millis(300)).await.expect("a stream");
+    assert!(numbers.message().await.expect("a message").is_some());
+    assert_eq!(numbers.message().await.expect_err("the deadline").code(), Code::DeadlineExceeded);
+    assert!(numbers.message().await.expect("the end").is_none());
+    eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+}
