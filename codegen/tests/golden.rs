@@ -44,11 +44,9 @@ fn generate(case: &Path) -> Files {
     let name = case.file_name().expect("a name").to_string_lossy();
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("golden-{name}-{:?}", std::thread::current().id()));
     fs::remove_dir_all(&out).ok();
-    subwire_build::Config::new()
-        .rerun_if_changed(false)
-        .out_dir(&out)
-        .compile(&[case])
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let config = subwire_build::Config::new().rerun_if_changed(false).out_dir(&out);
+    let result = config.compile(&[case]);
+    assert!(result.is_ok(), "{name}: {result:?}");
     generated_files(&out)
 }
 

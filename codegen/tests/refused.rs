@@ -38,7 +38,8 @@ fn each_case_is_refused_with_its_text() {
 fn problems_are_data() {
     let case = ["tests/refused/same_subject.proto"];
     let error = subwire_build::Config::new().load(&case).expect_err("refused");
-    let [problem] = error.problems() else { panic!("{error}") };
+    assert_eq!(error.problems().len(), 1, "{error}");
+    let problem = &error.problems()[0];
     assert_eq!(problem.path, Path::new(case[0]));
     assert_eq!((problem.line, problem.column, problem.rule), (7, 7, "RPC_SUBJECT_UNIQUE"));
 }

@@ -1,6 +1,6 @@
 //! A whole program in a line: a bus from the environment, a log, signals, and a clean stop.
 
-use std::future::Future;
+use std::io::IsTerminal;
 
 use tokio::signal;
 use tower::Service;
@@ -28,7 +28,6 @@ where
 {
     init_logs();
     let bus = Bus::from_env().await?;
-    tracing::info!(service = S::SERVICE.name, subject = S::SERVICE.subject, bus = bus.describe(), "serving");
     Server::builder(&bus).add(server).serve(shutdown_signal()).await?;
     bus.close().await
 }
@@ -36,20 +35,21 @@ where
 /// Logs to standard error, at the level of `RUST_LOG`. Does nothing if the program logs already.
 pub fn init_logs() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     // Standard output belongs to the program.
-    let _ = tracing_subscriber::registry().with(filter).with(fmt::layer().with_writer(std::io::stderr)).try_init();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
 }
 
 /// Resolves at SIGTERM or Ctrl-C. From then on a second one ends the process at once.
-pub fn shutdown_signal() -> impl Future<Output = ()> + Send {
-    async {
+pub async fn shutdown_signal() {
+    first_signal().await;
+    tracing::info!("stopping: finishing the calls in flight; a second signal stops at once");
+    // Nobody owns this task: it ends with the process, which is what it is for.
+    tokio::spawn(async {
         first_signal().await;
-        tracing::info!("stopping: finishing the calls in flight; a second signal stops at once");
-        tokio::spawn(async {
-            first_signal().await;
-            std::process::exit(130);
-        });
-    }
+        std::process::exit(130);
+    });
 }
 
 async fn first_signal() {

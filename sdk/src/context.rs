@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{Metadata, Method, Result};
+use crate::{Metadata, Method, Result, bus::Subject};
 
 /// What a handler knows about the call it answers: metadata, deadline, cancellation, peer.
 ///
@@ -42,7 +42,7 @@ pub enum Peer {
     /// A client in this process that calls the server directly.
     InProcess,
     /// A client on a bus, named by the inbox it wants its answers in.
-    Inbox(String),
+    Inbox(Subject),
 }
 
 impl Context {

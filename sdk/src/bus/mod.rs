@@ -16,11 +16,8 @@ pub use self::{
     message::{BusEvent, Link, Message},
     nats::NatsOptions,
 };
-use crate::{
-    Channel, Result, limits,
-    rpc::inbox::Inbox,
-    wire::{reply, subject::Subject},
-};
+pub use crate::wire::{header::Headers, subject::Subject};
+use crate::{Channel, Result, limits, rpc::inbox::Inbox, wire::reply};
 
 /// A connection to a broker: NATS, or one in this process.
 ///
@@ -248,6 +245,14 @@ impl Subscription {
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<Message> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next message, if one is here already.
+    pub(crate) fn try_next(&mut self) -> Option<Message> {
+        match self.poll_next(&mut TaskContext::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(message) => message,
+            Poll::Pending => None,
+        }
     }
 
     /// The next message.

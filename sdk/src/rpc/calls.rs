@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::quality::RandomState;
+
 use super::exchange::Exchange;
 use crate::{Status, wire::call_id::CallId};
 
@@ -14,12 +16,12 @@ const SHARDS: usize = 16;
 /// The calls of one side that are under way, by id.
 #[derive(Default)]
 pub(crate) struct Calls {
-    shards: [Mutex<HashMap<CallId, Arc<Exchange>>>; SHARDS],
+    shards: [Mutex<HashMap<CallId, Arc<Exchange>, RandomState>>; SHARDS],
 }
 
 impl Calls {
-    fn shard(&self, call: CallId) -> MutexGuard<'_, HashMap<CallId, Arc<Exchange>>> {
-        self.shards[call.low_bits() as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, call: CallId) -> MutexGuard<'_, HashMap<CallId, Arc<Exchange>, RandomState>> {
+        self.shards[call.shard() % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn insert(&self, exchange: Arc<Exchange>) {

@@ -77,13 +77,14 @@ async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
         return Err(wrong_kind("expected one request and got a stream"));
     };
     if payload.len() > request.options.max_message_bytes {
-        return Err(too_large(payload.len(), request.options.max_message_bytes));
+        return Err(too_large(payload.len(), request.options.max_message_bytes, reason::TOO_LARGE_REQUEST));
     }
     let mut opening = open(bus, &request).await?;
     let bus = &opening.registered.bus;
     if payload.len() + opening.message.headers.wire_len() > bus.max_payload() {
         opening.message.headers.append(status::FRAME, "1");
-        return streaming(opening, request, Body::Message(payload)).await;
+        // Boxed, so that ordinary calls do not carry the room for all of this about.
+        return Box::pin(streaming(opening, request, Body::Message(payload))).await;
     }
     bus.publish(Message { payload, ..opening.message }).await?;
     opening.registered.sent = true;
@@ -147,7 +148,7 @@ async fn reply(registered: Registered, arrival: Arrival, request: &Request) -> R
             let metadata = take_metadata(&mut frame);
             registered.exchange.unread(frame);
             let incoming = incoming(&registered, request);
-            let (message, trailers) = incoming.only_message().await?;
+            let (message, trailers) = Box::pin(incoming.only_message()).await?;
             registered.finish();
             Ok(RpcResponse { metadata, trailers, body: Body::Message(message) })
         }
@@ -156,7 +157,7 @@ async fn reply(registered: Registered, arrival: Arrival, request: &Request) -> R
 
 fn incoming(registered: &Registered, request: &Request) -> Incoming {
     let limit = request.options.max_message_bytes;
-    Incoming::new(registered.bus.clone(), registered.exchange.clone(), None, limit)
+    Incoming::responses(registered.bus.clone(), registered.exchange.clone(), limit)
 }
 
 fn take_metadata(frame: &mut Frame) -> Metadata {
@@ -175,7 +176,7 @@ async fn streaming(mut opening: Opening, request: Request, body: Body) -> Result
         }
         Body::Message(payload) => {
             if payload.len() > limit {
-                return Err(too_large(payload.len(), limit));
+                return Err(too_large(payload.len(), limit, reason::TOO_LARGE_REQUEST));
             }
             if kind == Kind::ServerStreaming {
                 opening.message.headers.append(status::FRAME, "1");

@@ -258,7 +258,7 @@ impl Exchange {
     pub(crate) fn beat(&self) -> CallState {
         let state = self.lock();
         CallState {
-            call: bytes::Bytes::copy_from_slice(&self.call.to_bytes()),
+            call: self.call.to_string(),
             sent: state.sent_seq,
             credit: Some(state.receive.granted()),
             over: false,

@@ -102,7 +102,13 @@ impl Router {
                 },
                 _ = beats.tick() => self.beat(),
                 message = subscription.next() => match message {
-                    Some(message) => self.route(message),
+                    Some(message) => {
+                        self.route(message);
+                        // What else is here costs no look at anything but the queue.
+                        while let Some(message) = subscription.try_next() {
+                            self.route(message);
+                        }
+                    }
                     None => break,
                 },
             }
@@ -174,7 +180,7 @@ impl Router {
     fn hear(&self, message: &Message) {
         let Ok(beat) = Beat::decode(message.payload.clone()) else { return };
         for state in beat.calls {
-            if let Some(exchange) = CallId::from_bytes(&state.call).and_then(|call| self.calls.get(call)) {
+            if let Some(exchange) = CallId::parse(&state.call).and_then(|call| self.calls.get(call)) {
                 exchange.hear(&state);
             }
         }
@@ -206,8 +212,11 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.calls.remove(self.exchange.call);
+        if !self.sent {
+            return;
+        }
         let timed_out = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if !self.sent || timed_out || self.exchange.is_over() {
+        if timed_out || self.exchange.is_over() {
             return; // the service knows by itself
         }
         let cancel = match self.exchange.accept().and_then(|accept| Subject::new(accept.subject).ok()) {

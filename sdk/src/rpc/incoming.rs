@@ -28,6 +28,8 @@ pub(crate) struct Incoming {
     exchange: Arc<Exchange>,
     /// Where credit goes: known from the start to a service, and to a caller once it is accepted.
     peer: Option<Subject>,
+    /// Why a message that is too large is refused.
+    too_large: &'static str,
     /// Sent with grants to callers who could take a frame for a plain reply.
     headers: Headers,
     max_message_bytes: usize,
@@ -45,11 +47,28 @@ struct Assembling {
 }
 
 impl Incoming {
-    pub(crate) fn new(bus: Bus, exchange: Arc<Exchange>, peer: Option<Subject>, max_message_bytes: usize) -> Self {
+    /// What a service reads: credit goes to the caller's inbox.
+    pub(crate) fn requests(bus: Bus, exchange: Arc<Exchange>, caller: Subject, max_message_bytes: usize) -> Self {
+        Self::new(bus, exchange, Some(caller), max_message_bytes, reason::TOO_LARGE_REQUEST)
+    }
+
+    /// What a caller reads: credit goes to whoever accepted the call.
+    pub(crate) fn responses(bus: Bus, exchange: Arc<Exchange>, max_message_bytes: usize) -> Self {
+        Self::new(bus, exchange, None, max_message_bytes, reason::TOO_LARGE_RESPONSE)
+    }
+
+    fn new(
+        bus: Bus,
+        exchange: Arc<Exchange>,
+        peer: Option<Subject>,
+        max_message_bytes: usize,
+        too_large: &'static str,
+    ) -> Self {
         Self {
             bus,
             exchange,
             peer,
+            too_large,
             headers: Headers::new(),
             max_message_bytes,
             unread: (0, 0),
@@ -116,7 +135,7 @@ impl Incoming {
     fn assemble(&mut self, part: Part) -> Result<Option<Batch>> {
         let total = usize::try_from(part.total).unwrap_or(usize::MAX);
         if total > self.max_message_bytes {
-            return Err(too_large(total, self.max_message_bytes));
+            return Err(too_large(total, self.max_message_bytes, self.too_large));
         }
         self.unread = (0, part.data.len());
         // Room is made for what has come, never for what is announced.
@@ -185,7 +204,7 @@ fn broken(message: &str) -> Status {
 }
 
 /// The error of a message over the limit of whoever would have to hold it.
-pub(crate) fn too_large(size: usize, limit: usize) -> Status {
+pub(crate) fn too_large(size: usize, limit: usize, reason: &'static str) -> Status {
     let message = format!("a message is {size} bytes and the limit is {limit}: raise max_message_bytes or send less");
-    Status::made_here(Code::ResourceExhausted, reason::TOO_LARGE_REQUEST, message)
+    Status::made_here(Code::ResourceExhausted, reason, message)
 }

@@ -10,6 +10,7 @@ use crate::{
     bus::{Bus, message::Message},
     limits,
     message::{Batch, BatchWriter, Batches, Body, Room, next_entry},
+    status::reason,
     wire::{
         frame::{self, Accept, End, Entries, Head, Part},
         header::Headers,
@@ -150,7 +151,7 @@ impl Outgoing {
         let Some(mut data) = next_entry(&mut batch.into_entries()).transpose()? else { return Ok(()) };
         let total = data.len();
         if total > self.max_message_bytes {
-            return Err(too_large(total, self.max_message_bytes));
+            return Err(too_large(total, self.max_message_bytes, reason::TOO_LARGE_RESPONSE));
         }
         self.messages += 1;
         while data.has_remaining() {

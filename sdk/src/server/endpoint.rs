@@ -115,7 +115,7 @@ impl Endpoint {
         Accept {
             subject: format!("{}.{call}", self.instance),
             beat: format!("{}.{BEAT_TOKEN}", self.instance),
-            call: bytes::Bytes::copy_from_slice(&call.to_bytes()),
+            call: call.to_string(),
         }
     }
 }
@@ -161,9 +161,11 @@ impl Endpoints {
                         }
                         message = requests.next() => message,
                     };
-                    match message {
-                        Some(message) => serving.take(&endpoint, message),
-                        None => break,
+                    let Some(message) = message else { break };
+                    serving.take(&endpoint, message);
+                    // What else is here costs no look at anything but the queue.
+                    while let Some(message) = requests.try_next() {
+                        serving.take(&endpoint, message);
                     }
                 }
             });

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 /// Lateness that is no sign of anything.
@@ -23,7 +24,7 @@ const SENDERS: usize = 16_384;
 /// Comparing wall clocks plainly would refuse every request of a sender whose clock is behind.
 #[derive(Default)]
 pub(super) struct Freshness {
-    senders: HashMap<Box<str>, Best>,
+    senders: HashMap<Box<str>, Best, RandomState>,
 }
 
 struct Best {

@@ -77,6 +77,7 @@ pub struct ServerBuilder {
 
 impl ServerBuilder {
     /// Adds a service.
+    #[expect(clippy::should_implement_trait, reason = "nobody takes a server for a number")]
     pub fn add<S>(mut self, server: S) -> Self
     where
         S: NamedService
@@ -132,7 +133,10 @@ impl ServerBuilder {
     /// # Errors
     /// As [`start`](Self::start), and `UNAVAILABLE` or `UNAUTHENTICATED` when the bus is gone for good.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let bus = self.bus.describe();
+        let services: Vec<_> = self.services.iter().map(|(info, _)| info.name).collect();
         let mut running = self.start().await?;
+        tracing::info!(?services, bus, instance = running.instance(), "serving");
         tokio::select! {
             () = shutdown => running.stop().await,
             status = running.bus_closed() => Err(status),

@@ -30,7 +30,7 @@ use crate::{
     bus::{Bus, Message},
     layer::deadline,
     limits,
-    message::{Body, RpcRequest, RpcResponse},
+    message::{Body, RpcRequest, RpcResponse, TransportOptions},
     rpc::{calls::Calls, exchange::Exchange, inbox::BEAT_TOKEN, incoming::Incoming, outgoing::Outgoing},
     status::reason,
     wire::{
@@ -63,6 +63,8 @@ pub(crate) struct Serving {
     abort: CancellationToken,
     freshness: Mutex<Freshness>,
     early_cancels: Mutex<VecDeque<CallId>>,
+    /// What every request is given, though it means nothing on this side.
+    transport: Arc<TransportOptions>,
 }
 
 /// A call that has been let in.
@@ -86,6 +88,7 @@ impl Serving {
             abort: CancellationToken::new(),
             freshness: Mutex::default(),
             early_cancels: Mutex::default(),
+            transport: Arc::default(),
             options,
         }
     }
@@ -119,10 +122,10 @@ impl Serving {
     }
 
     /// Lets a request in, or refuses it. Called by the readers, so it never waits.
-    pub(super) fn take(&self, endpoint: &Arc<Endpoint>, message: Message) {
+    pub(super) fn take(&self, endpoint: &Arc<Endpoint>, mut message: Message) {
         // The reply subject is chosen by the caller and written to with our rights.
-        let Some(reply) = message.reply.clone().filter(|reply| self.may_answer(reply)) else {
-            tracing::debug!(method = endpoint.method.path, reply = ?message.reply, "a request without an inbox for the answer was dropped");
+        let Some(reply) = message.reply.take().filter(|reply| self.may_answer(reply)) else {
+            tracing::debug!(method = endpoint.method.path, "a request without an inbox for the answer was dropped");
             return;
         };
         let Some(slot) = self.in_flight.try_take() else {
@@ -167,16 +170,17 @@ impl Serving {
             method: endpoint.method,
             metadata,
             deadline,
-            peer: Peer::Inbox(caller.as_ref().map_or(reply.as_str(), |caller| caller.inbox).to_owned()),
+            peer: Peer::Inbox(reply.slice(caller.as_ref().map_or(reply.as_str(), |caller| caller.inbox))),
             body: Body::Message(message.payload),
-            options: Arc::default(),
+            options: self.transport.clone(),
         };
         let framed = endpoint.method.kind.streams_requests() || message.headers.get(status::FRAME).is_some();
         let call = caller.map(|caller| caller.call);
         if endpoint.method.kind == Kind::Unary && !framed {
             self.answer_unary(&endpoint, request, &reply, call).await;
         } else {
-            self.answer_streaming(&endpoint, request, reply, call, framed).await;
+            // Boxed, so that unary calls do not carry the room for all of this about.
+            Box::pin(self.answer_streaming(&endpoint, request, reply, call, framed)).await;
         }
     }
 
@@ -225,32 +229,39 @@ impl Serving {
         let mut response = pin!(caught(endpoint.channel.send(request)));
         let outcome = match poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await {
             Poll::Ready(outcome) => outcome,
-            Poll::Pending => {
-                let mut response = pin!(deadline::within(deadline, response));
-                // A caller that knows nothing of this protocol cannot cancel, so nobody will ask for it.
-                let open = self.open(call.unwrap_or_else(CallId::random), endpoint, false);
-                let mut failed = pin!(open.exchange.failed());
-                let long = match call {
-                    Some(_) => tokio::time::timeout(LONG_CALL, self.race(&mut response, &mut failed)).await.ok(),
-                    None => Some(self.race(&mut response, &mut failed).await),
-                };
-                match long {
-                    Some(outcome) => outcome,
-                    None => {
-                        let mut outgoing = self.outgoing(&open.exchange, reply.clone(), Kind::Unary);
-                        outgoing.accept(endpoint.accept(open.exchange.call));
-                        open.exchange.lease();
-                        if let Err(status) = outgoing.flush().await {
-                            tracing::debug!(%status, "a long call could not be accepted");
-                        }
-                        self.race(&mut response, &mut failed).await
-                    }
-                }
-            }
+            Poll::Pending => Box::pin(self.wait(endpoint, response, deadline, reply, call)).await,
         };
         if let Err(status) = self.respond(endpoint, outcome, reply, call).await {
             tracing::debug!(%status, method = endpoint.method.path, "a reply could not be sent");
         }
+    }
+
+    /// Waits for a handler that did not answer at once, for as long as its caller does.
+    async fn wait(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        response: Pin<&mut (impl Future<Output = Result<RpcResponse>> + Send)>,
+        deadline: Option<Instant>,
+        reply: &Subject,
+        call: Option<CallId>,
+    ) -> Result<RpcResponse> {
+        let mut response = pin!(deadline::within(deadline, response));
+        // A caller that knows nothing of this protocol cannot cancel, so nobody will ask for it.
+        let open = self.open(call.unwrap_or_else(CallId::random), endpoint, false);
+        let mut failed = pin!(open.exchange.failed());
+        if call.is_none() {
+            return self.race(&mut response, &mut failed).await;
+        }
+        if let Ok(outcome) = tokio::time::timeout(LONG_CALL, self.race(&mut response, &mut failed)).await {
+            return outcome;
+        }
+        let mut outgoing = self.outgoing(&open.exchange, reply.clone(), Kind::Unary);
+        outgoing.accept(endpoint.accept(open.exchange.call));
+        open.exchange.lease();
+        if let Err(status) = outgoing.flush().await {
+            tracing::debug!(%status, "a long call could not be accepted");
+        }
+        self.race(&mut response, &mut failed).await
     }
 
     async fn race(
@@ -286,15 +297,8 @@ impl Serving {
                 }
                 match call {
                     Some(call) if payload.len() <= self.options.max_message_bytes => {
-                        let open = self.open(call, endpoint, true);
-                        let mut outgoing = self.outgoing(&open.exchange, reply.clone(), Kind::Unary);
-                        outgoing.accept(endpoint.accept(call));
-                        outgoing.start(&metadata);
-                        open.exchange.lease();
-                        return tokio::select! {
-                            sent = outgoing.body(Body::Message(payload), trailers) => sent,
-                            status = open.exchange.failed() => Err(status),
-                        };
+                        let response = RpcResponse { metadata, trailers, body: Body::Message(payload) };
+                        return Box::pin(self.respond_in_frames(endpoint, response, reply, call)).await;
                     }
                     Some(_) => too_large(payload.len(), self.options.max_message_bytes),
                     None => too_large(size, limit),
@@ -307,6 +311,25 @@ impl Serving {
         };
         let (headers, body) = self.fitting(&failure);
         self.bus.publish(Message::new(reply.clone(), body).with_headers(headers)).await
+    }
+
+    /// Sends a response too large for one message.
+    async fn respond_in_frames(
+        &self,
+        endpoint: &Endpoint,
+        response: RpcResponse,
+        reply: &Subject,
+        call: CallId,
+    ) -> Result<()> {
+        let open = self.open(call, endpoint, true);
+        let mut outgoing = self.outgoing(&open.exchange, reply.clone(), Kind::Unary);
+        outgoing.accept(endpoint.accept(call));
+        outgoing.start(&response.metadata);
+        open.exchange.lease();
+        tokio::select! {
+            sent = outgoing.body(response.body, response.trailers) => sent,
+            status = open.exchange.failed() => Err(status),
+        }
     }
 
     /// A status as a message; its details stay behind when they would not fit.
@@ -351,7 +374,7 @@ impl Serving {
         let work = async {
             if framed {
                 let incoming =
-                    Incoming::new(self.bus.clone(), exchange.clone(), Some(reply), self.options.max_message_bytes)
+                    Incoming::requests(self.bus.clone(), exchange.clone(), reply, self.options.max_message_bytes)
                         .marked(marks(kind));
                 request.body = match kind.streams_requests() {
                     true => Body::Stream(Box::new(incoming)),
@@ -429,7 +452,7 @@ impl Serving {
     fn hear(&self, message: &Message) {
         let Ok(beat) = Beat::decode(message.payload.clone()) else { return };
         let calls = beat.calls.into_iter().filter_map(|state| {
-            let exchange = CallId::from_bytes(&state.call).map(|call| self.calls.get(call))?;
+            let exchange = CallId::parse(&state.call).map(|call| self.calls.get(call))?;
             Some(match exchange {
                 Some(exchange) => {
                     exchange.hear(&state);

@@ -2,59 +2,55 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
 /// 128 random bits, so that nobody who was not told can speak for a call.
+///
+/// Kept as the token it is in a subject: that is where it comes from and where it goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct CallId(u128);
+pub(crate) struct CallId([u8; TOKEN_BYTES]);
 
-/// Its length as a token of a subject.
+/// Its length: 22 characters of six bits.
 pub(crate) const TOKEN_BYTES: usize = 22;
+
+/// base64url.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl CallId {
     pub(crate) fn random() -> Self {
-        Self(rand::random())
+        let mut bits: u128 = rand::random();
+        Self(std::array::from_fn(|_| {
+            let digit = ALPHABET[(bits % 64) as usize];
+            bits >>= 6;
+            digit
+        }))
     }
 
-    /// From a token of a subject.
+    /// From a token of a subject, or a field of a frame.
     pub(crate) fn parse(token: &str) -> Option<Self> {
-        let mut bytes = [0; 16];
-        match (token.len(), URL_SAFE_NO_PAD.decode_slice(token, &mut bytes)) {
-            (TOKEN_BYTES, Ok(16)) => Some(Self(u128::from_be_bytes(bytes))),
-            _ => None,
-        }
+        let token = token.as_bytes();
+        let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        token.try_into().ok().filter(|_| token.iter().all(legal)).map(Self)
     }
 
-    /// From the bytes of a protobuf field.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(u128::from_be_bytes).map(Self)
+    /// Part of it, as good as any hash of one that was made here.
+    pub(crate) fn shard(self) -> usize {
+        usize::from(self.0[0])
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
-    }
-
-    /// As good as any hash.
-    pub(crate) fn low_bits(self) -> u64 {
-        self.0 as u64
-    }
-
-    pub(crate) fn push_to(self, text: &mut String) {
-        URL_SAFE_NO_PAD.encode_string(self.0.to_be_bytes(), text);
+    pub(crate) fn as_str(&self) -> &str {
+        // All of it is ASCII, by both constructors.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(TOKEN_BYTES);
-        self.push_to(&mut text);
-        f.write_str(&text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.write_str(self.as_str())
     }
 }
 
@@ -67,15 +63,9 @@ mod tests {
         let id = CallId::random();
         assert_eq!(id.to_string().len(), TOKEN_BYTES);
         assert_eq!(CallId::parse(&id.to_string()), Some(id));
-        assert_eq!(CallId::from_bytes(&id.to_bytes()), Some(id));
-        for text in [
-            "",
-            "x",
-            "AAAAAAAAAAAAAAAAAAAAA",
-            "AAAAAAAAAAAAAAAAAAAAAAA",
-            "AAAAAAAAAAAAAAAAAAAA.A",
-            "éAAAAAAAAAAAAAAAAAAAA",
-        ] {
+        assert_ne!(CallId::random(), id);
+        let (short, long) = ("A".repeat(TOKEN_BYTES - 1), "A".repeat(TOKEN_BYTES + 1));
+        for text in ["", "x", &short, &long, "AAAAAAAAAAAAAAAAAAAA.A", "éAAAAAAAAAAAAAAAAAAAA"] {
             assert_eq!(CallId::parse(text), None, "{text}");
         }
     }

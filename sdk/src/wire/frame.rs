@@ -47,9 +47,9 @@ pub(crate) struct Accept {
     /// Where the caller sends its beats.
     #[prost(string, tag = "2")]
     pub(crate) beat: String,
-    /// What the call is called in beats: 16 bytes.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub(crate) call: Bytes,
+    /// What the call is called in beats.
+    #[prost(string, tag = "3")]
+    pub(crate) call: String,
 }
 
 /// Names and values, as in headers.
@@ -113,8 +113,8 @@ pub(crate) struct Beat {
 /// One call, as the sender of a beat sees it.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct CallState {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub(crate) call: Bytes,
+    #[prost(string, tag = "1")]
+    pub(crate) call: String,
     /// The `seq` of the last frame it has sent.
     #[prost(uint64, tag = "2")]
     pub(crate) sent: u64,

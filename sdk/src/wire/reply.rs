@@ -1,9 +1,6 @@
 //! [`ReplyTo`]: the reply subject of a call, which says who calls, which call, and how long it may take.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{call_id::CallId, subject::Subject};
 
@@ -26,13 +23,16 @@ pub(crate) struct ReplyTo<'a> {
 
 impl ReplyTo<'_> {
     pub(crate) fn subject(&self) -> Subject {
+        let timeout_us =
+            self.timeout.map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX).max(1));
         let mut text = String::with_capacity(self.inbox.len() + 64);
         text.push_str(self.inbox);
         text.push('.');
-        self.call.push_to(&mut text);
-        let timeout_us = self.timeout.map_or(0, |timeout| timeout.as_micros().max(1));
-        // Writing to a string cannot fail.
-        let _ = write!(text, ".{timeout_us}.{}", self.sent_ms);
+        text.push_str(self.call.as_str());
+        for number in [timeout_us, self.sent_ms] {
+            text.push('.');
+            text.push_str(itoa::Buffer::new().format(number));
+        }
         Subject::trusted(text)
     }
 }
@@ -40,14 +40,26 @@ impl ReplyTo<'_> {
 impl<'a> ReplyTo<'a> {
     /// `None` for a subject of another form: a caller that knows nothing of this protocol.
     pub(crate) fn parse(subject: &'a str) -> Option<Self> {
-        let mut tokens = subject.rsplitn(4, '.');
-        let sent_ms = tokens.next()?.parse().ok()?;
-        let timeout_us = tokens.next()?.parse().ok()?;
-        let call = CallId::parse(tokens.next()?)?;
-        let inbox = tokens.next()?;
+        let (subject, sent_ms) = last_number(subject)?;
+        let (subject, timeout_us) = last_number(subject)?;
+        let (inbox, call) = subject.rsplit_once('.')?;
         let timeout = (timeout_us > 0).then(|| Duration::from_micros(timeout_us));
-        Some(Self { inbox, call, timeout, sent_ms })
+        Some(Self { inbox, call: CallId::parse(call)?, timeout, sent_ms })
     }
+}
+
+/// The number behind the last dot, and what stands before that.
+fn last_number(text: &str) -> Option<(&str, u64)> {
+    let dot = text.bytes().rposition(|byte| byte == b'.')?;
+    let digits = text.get(dot + 1..)?;
+    if digits.is_empty() {
+        return None;
+    }
+    let number = digits.bytes().try_fold(0u64, |number, byte| match byte {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })?;
+    Some((text.get(..dot)?, number))
 }
 
 /// The call that a message on one of our own subjects belongs to: the token behind `prefix.`

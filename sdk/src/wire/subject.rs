@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::{Code, Result, Status, limits, status::reason};
 
@@ -11,7 +12,7 @@ use crate::{Code, Result, Status, limits, status::reason};
 /// NATS itself refuses little (traps: `*`, `>` and empty tokens pass a publish), so it is checked here,
 /// before a byte is written.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subject(Bytes);
+pub struct Subject(ByteString);
 
 impl Subject {
     /// A subject to publish to.
@@ -47,7 +48,7 @@ impl Subject {
 
     /// A subject that codegen or this crate has checked.
     pub(crate) const fn from_static(text: &'static str) -> Self {
-        Self(Bytes::from_static(text.as_bytes()))
+        Self(ByteString::from_static(text))
     }
 
     /// A subject put together from parts that were checked, or that a broker has delivered on.
@@ -57,12 +58,16 @@ impl Subject {
 
     /// Its text.
     pub fn as_str(&self) -> &str {
-        // Made from a `str` in every constructor.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
+    }
+
+    /// The subject that `part`, a piece of this one's text, is. Shares the text.
+    pub(crate) fn slice(&self, part: &str) -> Self {
+        Self(self.0.slice_ref(part))
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {
-        self.0
+        self.0.into_bytes()
     }
 }
 

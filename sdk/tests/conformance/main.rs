@@ -2,6 +2,8 @@
 //!
 //! A case that behaves differently on one of them is a bug.
 
+#![allow(clippy::panic, reason = "a handler that panics is one of the cases")]
+
 mod calls;
 mod deadlines;
 mod echo;

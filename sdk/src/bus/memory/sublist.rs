@@ -2,14 +2,25 @@
 
 use std::collections::HashMap;
 
-/// Subscriptions by subject: a tree of tokens, as in nats-server.
+use foldhash::fast::RandomState;
+
+/// Subscriptions by subject: a tree of tokens, as in nats-server, for patterns with wildcards, and a
+/// plain map for subjects without, which are most.
 pub(super) struct Sublist<S> {
+    exact: HashMap<Box<str>, Exact<S>, RandomState>,
     root: Node<S>,
+}
+
+struct Exact<S> {
+    listeners: Listeners<S>,
+    /// Whether a pattern with a wildcard matches this subject too. Known beforehand, so that most
+    /// messages need no walk down the tree.
+    overlapped: bool,
 }
 
 struct Node<S> {
     /// Children by literal token.
-    tokens: HashMap<Box<str>, Node<S>>,
+    tokens: HashMap<Box<[u8]>, Node<S>, RandomState>,
     /// The child for `*`.
     any: Option<Box<Node<S>>>,
     /// Those that end here.
@@ -31,31 +42,43 @@ impl<S> Default for Listeners<S> {
 
 impl<S> Default for Node<S> {
     fn default() -> Self {
-        Self { tokens: HashMap::new(), any: None, here: Listeners::default(), rest: Listeners::default() }
+        Self { tokens: HashMap::default(), any: None, here: Listeners::default(), rest: Listeners::default() }
     }
 }
 
 impl<S> Default for Sublist<S> {
     fn default() -> Self {
-        Self { root: Node::default() }
+        Self { exact: HashMap::default(), root: Node::default() }
     }
 }
 
 impl<S> Sublist<S> {
     pub(super) fn insert(&mut self, pattern: &str, queue: Option<&str>, subscription: S) {
-        let mut node = &mut self.root;
-        for token in pattern.split('.') {
-            node = match token {
-                ">" => return node.rest.insert(queue, subscription),
-                "*" => node.any.get_or_insert_default(),
-                _ => node.tokens.entry(token.into()).or_default(),
-            };
+        if !has_wildcard(pattern) {
+            let overlapped = self.root.matches(tokens(pattern));
+            let new = || Exact { listeners: Listeners::default(), overlapped };
+            return self.exact.entry(pattern.into()).or_insert_with(new).listeners.insert(queue, subscription);
         }
-        node.here.insert(queue, subscription);
+        self.root.insert(tokens(pattern), queue, subscription);
+        self.find_overlaps();
+    }
+
+    fn find_overlaps(&mut self) {
+        for (subject, exact) in &mut self.exact {
+            exact.overlapped = self.root.matches(tokens(subject));
+        }
     }
 
     pub(super) fn remove(&mut self, pattern: &str, queue: Option<&str>, is_it: impl Fn(&S) -> bool) {
-        self.root.remove(pattern.split('.'), queue, &is_it);
+        if has_wildcard(pattern) {
+            self.root.remove(tokens(pattern), queue, &is_it);
+            self.find_overlaps();
+        } else if let Some(exact) = self.exact.get_mut(pattern) {
+            exact.listeners.remove(queue, &is_it);
+            if exact.listeners.is_empty() {
+                self.exact.remove(pattern);
+            }
+        }
     }
 
     /// Calls `found` for every plain subscription that matches, and for one of each queue group.
@@ -64,7 +87,7 @@ impl<S> Sublist<S> {
         // Nearly always there is one group under one pattern; that takes no allocation.
         let mut first: Option<(&'a str, &'a [S])> = None;
         let mut more: Vec<(&'a str, &'a [S])> = Vec::new();
-        self.root.visit(subject.split('.'), &mut |listeners| {
+        let mut listen = |listeners: &'a Listeners<S>| {
             listeners.plain.iter().for_each(&mut found);
             for (name, members) in &listeners.queues {
                 if first.is_none() {
@@ -73,7 +96,14 @@ impl<S> Sublist<S> {
                     more.push((name, members));
                 }
             }
-        });
+        };
+        let exact = self.exact.get(subject);
+        if let Some(exact) = exact {
+            listen(&exact.listeners);
+        }
+        if exact.is_none_or(|exact| exact.overlapped) {
+            self.root.visit(tokens(subject), &mut listen);
+        }
         let Some((name, members)) = first else { return };
         if more.is_empty() {
             return found(pick(members.len(), |index| members.get(index)));
@@ -87,8 +117,17 @@ impl<S> Sublist<S> {
     }
 
     pub(super) fn for_each(&self, mut found: impl FnMut(&S)) {
+        self.exact.values().for_each(|exact| exact.listeners.for_each(&mut found));
         self.root.for_each(&mut found);
     }
+}
+
+fn has_wildcard(pattern: &str) -> bool {
+    tokens(pattern).any(|token| matches!(token, b"*" | b">"))
+}
+
+fn tokens(subject: &str) -> impl Iterator<Item = &[u8]> + Clone {
+    subject.as_bytes().split(|byte| *byte == b'.')
 }
 
 /// A random one, as nats-server does it.
@@ -119,12 +158,35 @@ impl<S> Listeners<S> {
     fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.queues.is_empty()
     }
+
+    fn for_each(&self, found: &mut impl FnMut(&S)) {
+        self.plain.iter().for_each(&mut *found);
+        self.queues.iter().flat_map(|(_, members)| members).for_each(&mut *found);
+    }
 }
 
 impl<S> Node<S> {
+    fn insert<'t>(&mut self, tokens: impl Iterator<Item = &'t [u8]>, queue: Option<&str>, subscription: S) {
+        let mut node = self;
+        for token in tokens {
+            node = match token {
+                b">" => return node.rest.insert(queue, subscription),
+                b"*" => node.any.get_or_insert_default(),
+                _ => node.tokens.entry(token.into()).or_default(),
+            };
+        }
+        node.here.insert(queue, subscription);
+    }
+
+    fn matches<'t>(&self, tokens: impl Iterator<Item = &'t [u8]> + Clone) -> bool {
+        let mut any = false;
+        self.visit(tokens, &mut |_| any = true);
+        any
+    }
+
     fn visit<'a, 't>(
         &'a self,
-        mut tokens: impl Iterator<Item = &'t str> + Clone,
+        mut tokens: impl Iterator<Item = &'t [u8]> + Clone,
         found: &mut impl FnMut(&'a Listeners<S>),
     ) {
         let Some(token) = tokens.next() else {
@@ -147,14 +209,14 @@ impl<S> Node<S> {
     /// Whether the node is empty afterwards, so that nothing is left of inboxes long gone.
     fn remove<'t>(
         &mut self,
-        mut tokens: impl Iterator<Item = &'t str>,
+        mut tokens: impl Iterator<Item = &'t [u8]>,
         queue: Option<&str>,
         is_it: &impl Fn(&S) -> bool,
     ) -> bool {
         match tokens.next() {
             None => self.here.remove(queue, is_it),
-            Some(">") => self.rest.remove(queue, is_it),
-            Some("*") => {
+            Some(b">") => self.rest.remove(queue, is_it),
+            Some(b"*") => {
                 if self.any.as_mut().is_some_and(|node| node.remove(tokens, queue, is_it)) {
                     self.any = None;
                 }
@@ -165,14 +227,16 @@ impl<S> Node<S> {
                 }
             }
         }
+        self.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
         self.tokens.is_empty() && self.any.is_none() && self.here.is_empty() && self.rest.is_empty()
     }
 
     fn for_each(&self, found: &mut impl FnMut(&S)) {
-        for listeners in [&self.here, &self.rest] {
-            listeners.plain.iter().for_each(&mut *found);
-            listeners.queues.iter().flat_map(|(_, members)| members).for_each(&mut *found);
-        }
+        self.here.for_each(found);
+        self.rest.for_each(found);
         self.tokens.values().for_each(|node| node.for_each(found));
         if let Some(node) = &self.any {
             node.for_each(found);
@@ -196,7 +260,7 @@ mod tests {
         for pattern in patterns {
             sublist.remove(pattern, None, |other| other == pattern);
         }
-        assert!(sublist.root.tokens.is_empty() && sublist.root.any.is_none(), "nothing is left of {patterns:?}");
+        assert!(sublist.root.is_empty() && sublist.exact.is_empty(), "nothing is left of {patterns:?}");
     }
 
     #[test]

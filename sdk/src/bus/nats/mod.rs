@@ -11,6 +11,7 @@ mod address;
 mod connection;
 mod context;
 mod credentials;
+mod drain;
 mod env;
 mod live;
 mod message;
@@ -107,8 +108,8 @@ impl Nats {
     /// Hands a message to the client; waits while its queue is full, but not for a connection.
     pub(crate) async fn publish(&self, message: Message) -> Result<()> {
         match self.outbox.is_idle() {
-            true => self.shared.publish(&message).await,
-            false => self.outbox.push(message).await,
+            true => self.shared.publish(message).await,
+            false => self.outbox.send(message).await,
         }
     }
 
@@ -116,7 +117,7 @@ impl Nats {
     pub(crate) fn post(&self, message: Message) {
         if self.outbox.is_idle() {
             // Not under tokio's budget: it would say "wait" to a queue that has room.
-            match unconstrained(self.shared.publish(&message)).now_or_never() {
+            match unconstrained(self.shared.publish(message.clone())).now_or_never() {
                 Some(Ok(())) => return,
                 Some(Err(status)) => {
                     tracing::debug!(%status, subject = %message.subject, "a posted message could not be sent");
@@ -138,10 +139,10 @@ impl Nats {
         }
         let subscription = NatsSubscription::new(self.shared.registry.clone(), subject, queue);
         // Without a connection the supervisor does it, when there is one.
-        if let Ok(connection) = self.shared.connected() {
-            if let Err(status) = subscription.slot().establish(&connection).await {
-                tracing::debug!(%status, "a subscription waits for the next connection");
-            }
+        if let Ok(connection) = self.shared.connected()
+            && let Err(status) = subscription.slot().establish(&connection).await
+        {
+            tracing::debug!(%status, "a subscription waits for the next connection");
         }
         Ok(subscription)
     }
@@ -169,7 +170,7 @@ impl Nats {
     async fn echo(&self, connection: &Connection) -> Result<()> {
         let inbox = Subject::trusted(format!("{}.{:032x}", self.shared.inbox_prefix, rand::random::<u128>()));
         let mut events = self.shared.events.subscribe();
-        let subject = message::outgoing(&inbox)?;
+        let subject = message::outgoing(inbox.clone())?;
         let mut echo = connection.client.subscribe(subject).await.map_err(|error| disconnected().with_source(error))?;
         // With itself as reply: a client made without echo gets a 503, which proves the same.
         self.publish(Message::new(inbox.clone(), bytes::Bytes::new()).with_reply(inbox.clone())).await?;
@@ -231,4 +232,50 @@ impl Drop for Nats {
 /// The error of what was not sent, because there is no connection.
 fn disconnected() -> Status {
     Status::made_here(Code::Unavailable, reason::DISCONNECTED, "there is no connection to NATS")
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::NatsServer;
+
+    fn numbered(number: usize) -> Message {
+        Message::new(Subject::from_static("s"), number.to_string())
+    }
+
+    /// One thread, so that the client cannot send before the test waits.
+    #[tokio::test]
+    async fn what_is_posted_beyond_the_queue_keeps_its_order() {
+        const POSTED: usize = 10_000;
+        let server = NatsServer::start().await.expect("a server");
+        let nats = Nats::connect(server.url().into()).await.expect("connected");
+        let mut subscription = nats.subscribe(Subject::from_static("s"), None).await.expect("subscribed");
+        for number in 0..POSTED {
+            nats.post(numbered(number));
+        }
+        assert!(!nats.outbox.is_idle());
+        let illegal = vec![0; nats.max_payload() + 1];
+        let illegal = Message::new(Subject::from_static("s"), illegal);
+        nats.publish(illegal).await.expect_err("too large, whichever way it takes");
+        nats.publish(numbered(POSTED)).await.expect("sent");
+        nats.fence().await.expect("a fence");
+        assert!(nats.outbox.is_idle());
+        nats.post(numbered(POSTED + 1));
+        for number in 0..POSTED + 2 {
+            let next = std::future::poll_fn(|cx| subscription.poll_next(cx));
+            let message = timeout(FENCE_TIMEOUT, next).await.expect("in time").expect("open");
+            assert_eq!(message.payload, number.to_string());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_without_a_connection_is_not_kept() {
+        let mut server = NatsServer::start().await.expect("a server");
+        let nats = Nats::connect(server.url().into()).await.expect("connected");
+        server.kill();
+        let mut link = nats.link();
+        timeout(FENCE_TIMEOUT, link.wait_for(|link| !link.up)).await.expect("in time").expect("alive");
+        nats.post(numbered(0));
+        assert!(nats.outbox.is_idle());
+    }
 }

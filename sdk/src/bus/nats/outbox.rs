@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Shared, disconnected};
 use crate::{Result, bus::Message};
@@ -17,14 +17,20 @@ const OUTBOX_MESSAGES: usize = 16_384;
 ///
 /// While one waits, everything else goes through here too, or it would overtake.
 pub(super) struct Outbox {
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<Letter>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// The other end; [`run`](Self::run) belongs into a task.
 pub(super) struct Postman {
-    queue: mpsc::Receiver<Message>,
+    queue: mpsc::Receiver<Letter>,
     waiting: Arc<AtomicUsize>,
+}
+
+/// A message, and who wants to know what became of it.
+struct Letter {
+    message: Message,
+    receipt: Option<oneshot::Sender<Result<()>>>,
 }
 
 impl Outbox {
@@ -41,29 +47,38 @@ impl Outbox {
     /// Adds a message where nothing can wait.
     pub(super) fn post(&self, message: Message) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        if let Err(error) = self.queue.try_send(message) {
+        if let Err(error) = self.queue.try_send(Letter { message, receipt: None }) {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
-            let message = error.into_inner();
+            let Letter { message, .. } = error.into_inner();
             tracing::warn!(subject = %message.subject, limit = OUTBOX_MESSAGES, "the outbox is full: a message is lost");
         }
     }
 
-    /// Adds a message; waits while the outbox is full.
-    pub(super) async fn push(&self, message: Message) -> Result<()> {
+    /// Adds a message, and waits until the client has it.
+    pub(super) async fn send(&self, message: Message) -> Result<()> {
+        let (receipt, sent) = oneshot::channel();
         let room = self.queue.reserve().await.map_err(|_| disconnected())?;
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        room.send(message);
-        Ok(())
+        room.send(Letter { message, receipt: Some(receipt) });
+        // An error means that the bus is gone.
+        sent.await.unwrap_or_else(|_| Err(disconnected()))
     }
 }
 
 impl Postman {
     pub(super) async fn run(mut self, shared: Arc<Shared>) {
-        while let Some(message) = self.queue.recv().await {
-            if let Err(status) = shared.publish(&message).await {
-                tracing::debug!(%status, subject = %message.subject, "a posted message could not be sent");
-            }
+        while let Some(Letter { message, receipt }) = self.queue.recv().await {
+            let subject = message.subject.clone();
+            let sent = shared.publish(message).await;
             self.waiting.fetch_sub(1, Ordering::AcqRel);
+            match (receipt, sent) {
+                // Fails when nobody waits any more.
+                (Some(receipt), sent) => drop(receipt.send(sent)),
+                (None, Err(status)) => {
+                    tracing::debug!(%status, %subject, "a posted message could not be sent");
+                }
+                (None, Ok(())) => {}
+            }
         }
     }
 }

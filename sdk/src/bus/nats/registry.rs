@@ -13,7 +13,7 @@ use std::{
 use async_nats::Subscriber;
 use futures_util::task::AtomicWaker;
 
-use super::{Connection, disconnected, message, subscription::Current};
+use super::{Connection, disconnected, drain::Current, message};
 use crate::{Result, wire::subject::Subject};
 
 /// What the supervisor knows of one subscription.
@@ -42,7 +42,7 @@ impl Slot {
     pub(super) async fn establish(&self, connection: &Arc<Connection>) -> Result<()> {
         let client = &connection.client;
         let number = connection.number();
-        let subject = message::outgoing(&self.subject)?;
+        let subject = message::outgoing(self.subject.clone())?;
         let subscribed = match &self.queue {
             Some(queue) => client.queue_subscribe(subject, queue.clone()).await,
             None => client.subscribe(subject).await,

@@ -37,7 +37,7 @@ impl Shared {
         })
     }
 
-    pub(super) async fn publish(&self, message: &Message) -> Result<()> {
+    pub(super) async fn publish(&self, message: Message) -> Result<()> {
         let connection = self.connected()?;
         tokio::select! {
             biased;

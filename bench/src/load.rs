@@ -1,0 +1,51 @@
+//! A number of callers, each with one call at a time.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+
+/// What a load measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+}
+
+/// Calls for `seconds` from `callers` tasks.
+pub(crate) async fn drive<F, Fut>(callers: usize, seconds: f64, call: F) -> anyhow::Result<Measured>
+where
+    F: Fn() -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = anyhow::Result<()>> + Send,
+{
+    for _ in 0..200 {
+        call().await?;
+    }
+    let started = Instant::now();
+    let stop = started + Duration::from_secs_f64(seconds);
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let call = call.clone();
+            tokio::spawn(async move {
+                let mut times = Histogram::<u64>::new(3)?;
+                let mut before = Instant::now();
+                while before < stop {
+                    call().await?;
+                    let after = Instant::now();
+                    times.record((after - before).as_nanos() as u64)?;
+                    before = after;
+                }
+                anyhow::Ok(times)
+            })
+        })
+        .collect();
+    let mut all = Histogram::<u64>::new(3)?;
+    for task in tasks {
+        all.add(task.await??)?;
+    }
+    let us = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
+    Ok(Measured { per_second: all.len() as f64 / started.elapsed().as_secs_f64(), p50_us: us(0.5), p99_us: us(0.99) })
+}

@@ -1,0 +1,29 @@
+//! `cargo xtask test`: every test there is.
+
+use anyhow::Result;
+
+use crate::{nats, program};
+
+/// What is built, always the same: other features would build everything a second time.
+const EVERYTHING: [&str; 2] = ["--workspace", "--all-features"];
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Test {
+    /// Handed on to `cargo nextest run`, or to `cargo test` where that is not installed: a filter,
+    /// mostly. With any of them, the examples in the documentation are left out.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    pub(crate) fn run(self) -> Result<()> {
+        let server = nats::ensure()?;
+        // Without `--tests`, `cargo test` would run the documentation too, now and again below.
+        let runner: &[&str] = if program::has_cargo("nextest") { &["nextest", "run"] } else { &["test", "--tests"] };
+        program::run(program::cargo(runner).args(EVERYTHING).args(&self.arguments).env("NATS_SERVER", &server))?;
+        if !self.arguments.is_empty() {
+            return Ok(());
+        }
+        program::run(program::cargo(&["test", "--doc"]).args(EVERYTHING).env("NATS_SERVER", &server))
+    }
+}
