@@ -174,8 +174,12 @@ fn question(field: &'static str, text: String) -> Result<Turn, Error> {
     Ok(Turn { role: Role::User, text })
 }
 
+/// 0 leaves it to the model.
 fn temperature(asked: f32) -> Result<Option<f32>, Error> {
-    if limits::TEMPERATURE.contains(&asked) { Ok(Some(asked)) } else { Err(Error::Temperature(asked)) }
+    if !limits::TEMPERATURE.contains(&asked) {
+        return Err(Error::Temperature(asked));
+    }
+    Ok((asked > 0.0).then_some(asked))
 }
 
 /// 0 leaves it to the model.
