@@ -13,6 +13,11 @@ pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    pub(crate) calls: f64,
+    /// Processor time of the caller, for each call.
+    pub(crate) client_us: f64,
+    /// Processor time of the service, for each call.
+    pub(crate) service_us: f64,
 }
 
 /// Calls for `seconds` from `callers` tasks.
@@ -47,5 +52,7 @@ where
         all.add(task.await??)?;
     }
     let us = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
-    Ok(Measured { per_second: all.len() as f64 / started.elapsed().as_secs_f64(), p50_us: us(0.5), p99_us: us(0.99) })
+    let calls = all.len() as f64;
+    let per_second = calls / started.elapsed().as_secs_f64();
+    Ok(Measured { per_second, p50_us: us(0.5), p99_us: us(0.99), calls, client_us: 0.0, service_us: 0.0 })
 }

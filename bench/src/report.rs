@@ -15,10 +15,14 @@ pub(crate) fn ratio(one: &[Measured], other: &[Measured], value: fn(&Measured) -
 pub(crate) fn print(name: &str, callers: usize, rounds: &[Measured]) {
     let middle = |value: fn(&Measured) -> f64| median(rounds.iter().map(value).collect());
     println!(
-        "  {name:<28} {callers:>4} callers {:>10.0} calls/s   p50 {:>8.1} us   p99 {:>8.1} us",
+        "  {name:<28} {callers:>4} callers {:>9.0} calls/s   p50 {:>8.1} us   p99 {:>8.1} us{}",
         middle(|measured| measured.per_second),
         middle(|measured| measured.p50_us),
         middle(|measured| measured.p99_us),
+        match middle(|measured| measured.client_us) {
+            0.0 => String::new(),
+            client => format!("   cpu {client:>5.1} + {:>5.1} us", middle(|measured| measured.service_us)),
+        },
     );
 }
 

@@ -5,7 +5,7 @@ use subwire::{Bus, testing::NatsServer};
 
 use crate::{
     load::{Measured, drive},
-    report::{print, ratio, verdict},
+    report::{print, processor, ratio, verdict},
     services::{Kind, Process, ours, theirs},
 };
 
@@ -16,9 +16,9 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
     let nats = NatsServer::start().await?;
     let url = nats.url();
     let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let _by_hand = Process::start(Kind::ByHand, &url).await?;
-    let _subwire = Process::start(Kind::Subwire, &url).await?;
-    let _tonic = Process::start(Kind::Tonic, &free.to_string()).await?;
+    let by_hand_service = Process::start(Kind::ByHand, &url).await?;
+    let subwire_service = Process::start(Kind::Subwire, &url).await?;
+    let tonic_service = Process::start(Kind::Tonic, &free.to_string()).await?;
 
     let client = async_nats::connect(&url).await?;
     let by_hand = move || {
@@ -51,9 +51,9 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
     for callers in [1, 64, 512] {
         let (mut hand, mut ours, mut theirs): (Vec<Measured>, Vec<Measured>, Vec<Measured>) = Default::default();
         for _ in 0..rounds {
-            hand.push(drive(callers, seconds, by_hand.clone()).await?);
-            ours.push(drive(callers, seconds, subwire.clone()).await?);
-            theirs.push(drive(callers, seconds, tonic.clone()).await?);
+            hand.push(metered(&by_hand_service, drive(callers, seconds, by_hand.clone())).await?);
+            ours.push(metered(&subwire_service, drive(callers, seconds, subwire.clone())).await?);
+            theirs.push(metered(&tonic_service, drive(callers, seconds, tonic.clone())).await?);
         }
         print("async-nats and prost by hand", callers, &hand);
         print("subwire", callers, &ours);
@@ -71,6 +71,19 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Adds what caller and service spend on a call: unlike the rate, that hardly depends on who else
+/// uses the machine.
+async fn metered(
+    service: &Process,
+    load: impl Future<Output = anyhow::Result<Measured>>,
+) -> anyhow::Result<Measured> {
+    let before = (processor(None)?, processor(service.id())?);
+    let measured = load.await?;
+    let us = |before: f64, after: f64| (after - before) * 1e6 / measured.calls;
+    let (client_us, service_us) = (us(before.0, processor(None)?), us(before.1, processor(service.id())?));
+    Ok(Measured { client_us, service_us, ..measured })
 }
 
 /// A tonic client, once its server listens.

@@ -47,7 +47,7 @@ const STEPS: [Step; 7] = [
     },
     Step {
         name: "docs",
-        command: "cargo doc --workspace --all-features --no-deps --config build.rustdocflags=['-Dwarnings']",
+        command: "RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps",
         run: Run::Cargo,
     },
     Step { name: "tests", command: "cargo xtask test", run: Run::Xtask(|| Test::default().run()) },
@@ -74,8 +74,10 @@ impl Step {
     fn run(&self) -> Result<Outcome> {
         match self.run {
             Run::Cargo => {
-                let words: Vec<_> = self.command.split(' ').skip(1).collect();
-                program::run(&mut program::cargo(&words))?;
+                let (variables, arguments) = self.command.split_once("cargo ").unwrap_or_default();
+                let arguments: Vec<_> = arguments.split(' ').collect();
+                let variables = variables.split(' ').filter_map(|variable| variable.split_once('='));
+                program::run(program::cargo(&arguments).envs(variables))?;
             }
             Run::Xtask(run) => run()?,
             Run::Tool(run) => return run(),

@@ -1,5 +1,6 @@
 //! [`Bus`]: what carries messages. One seam, two implementations, any number of faults.
 
+mod faults;
 mod memory;
 pub(crate) mod message;
 mod nats;
@@ -13,6 +14,7 @@ use std::{
 use tokio::sync::{OnceCell, broadcast, watch};
 
 pub use self::{
+    faults::{FaultCounts, Faults, FaultsControl},
     message::{BusEvent, Link, Message},
     nats::NatsOptions,
 };
@@ -35,6 +37,7 @@ struct Shared {
 enum Backend {
     Memory(memory::Memory),
     Nats(nats::Nats),
+    Faulty(faults::Faulty),
 }
 
 impl Bus {
@@ -92,6 +95,7 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(memory) => memory.publish(message),
             Backend::Nats(nats) => nats.publish(message).await,
+            Backend::Faulty(faulty) => Box::pin(faulty.publish(message)).await,
         }
     }
 
@@ -104,6 +108,7 @@ impl Bus {
                 }
             }
             Backend::Nats(nats) => nats.post(message),
+            Backend::Faulty(faulty) => faulty.post(message),
         }
     }
 
@@ -118,6 +123,7 @@ impl Bus {
         Ok(Subscription(match &self.0.backend {
             Backend::Memory(memory) => Source::Memory(memory.subscribe(subject, queue, limits::SUBSCRIPTION_MESSAGES)),
             Backend::Nats(nats) => Source::Nats(nats.subscribe(subject, queue).await?),
+            Backend::Faulty(faulty) => Source::Faulty(Box::pin(faulty.subscribe(subject, queue)).await?),
         }))
     }
 
@@ -129,6 +135,7 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(_) => Ok(()),
             Backend::Nats(nats) => nats.fence().await,
+            Backend::Faulty(faulty) => Box::pin(faulty.fence()).await,
         }
     }
 
@@ -137,6 +144,7 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(memory) => memory.link(),
             Backend::Nats(nats) => nats.link(),
+            Backend::Faulty(faulty) => faulty.link(),
         }
     }
 
@@ -145,6 +153,7 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(memory) => memory.events(),
             Backend::Nats(nats) => nats.events(),
+            Backend::Faulty(faulty) => faulty.events(),
         }
     }
 
@@ -154,6 +163,7 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(memory) => memory.max_payload(),
             Backend::Nats(nats) => nats.max_payload(),
+            Backend::Faulty(faulty) => faulty.inner.max_payload(),
         }
     }
 
@@ -162,6 +172,7 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(_) => "the in-memory bus",
             Backend::Nats(_) => "NATS",
+            Backend::Faulty(faulty) => faulty.inner.describe(),
         }
     }
 
@@ -173,6 +184,7 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(memory) => memory.close(),
             Backend::Nats(nats) => return nats.close().await,
+            Backend::Faulty(faulty) => return Box::pin(faulty.close()).await,
         }
         Ok(())
     }
@@ -182,11 +194,17 @@ impl Bus {
         match &self.0.backend {
             Backend::Memory(_) => reply::INBOX,
             Backend::Nats(nats) => nats.inbox_prefix(),
+            Backend::Faulty(faulty) => faulty.inner.inbox_prefix(),
         }
     }
 
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus(Arc::downgrade(&self.0))
+    }
+
+    /// The inbox, if a call has opened it.
+    pub(crate) fn opened_inbox(&self) -> Option<&Inbox> {
+        self.0.inbox.get()
     }
 
     /// Where the replies of this connection's calls arrive.
@@ -237,6 +255,7 @@ pub struct Subscription(Source);
 enum Source {
     Memory(memory::MemorySubscription),
     Nats(nats::NatsSubscription),
+    Faulty(faults::FaultySubscription),
 }
 
 impl Subscription {
@@ -260,6 +279,7 @@ impl Subscription {
         match &mut self.0 {
             Source::Memory(memory) => memory.poll_next(cx),
             Source::Nats(nats) => nats.poll_next(cx),
+            Source::Faulty(faulty) => faulty.poll_next(cx),
         }
     }
 
@@ -270,6 +290,7 @@ impl Subscription {
         match &mut self.0 {
             Source::Memory(memory) => memory.drain(),
             Source::Nats(nats) => nats.drain(),
+            Source::Faulty(faulty) => faulty.drain(),
         }
     }
 
@@ -278,6 +299,7 @@ impl Subscription {
         match &self.0 {
             Source::Memory(memory) => memory.dropped(),
             Source::Nats(nats) => nats.dropped(),
+            Source::Faulty(faulty) => faulty.dropped(),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! [`Calls`]: the calls of one side that are under way.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use foldhash::quality::RandomState;
+use tokio::time::Instant;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, peer_lost};
 use crate::{Status, wire::call_id::CallId};
 
 /// Enough that callers on a few dozen threads seldom meet.
@@ -24,8 +25,15 @@ impl Calls {
         self.shards[call.shard() % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn insert(&self, exchange: Arc<Exchange>) {
-        self.shard(exchange.call).insert(exchange.call, exchange);
+    /// Adds a call; `false` if there is one with its id, which stays.
+    pub(crate) fn insert(&self, exchange: Arc<Exchange>) -> bool {
+        match self.shard(exchange.call).entry(exchange.call) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(exchange);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
     }
 
     pub(crate) fn get(&self, call: CallId) -> Option<Arc<Exchange>> {
@@ -40,6 +48,18 @@ impl Calls {
     pub(crate) fn all(&self) -> Vec<Arc<Exchange>> {
         let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
         shards.flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Fails the calls whose other side has been silent for too long.
+    pub(crate) fn fail_silent(&self) {
+        let now = Instant::now();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            // Only those are cloned: there may be tens of thousands that are well.
+            let silent: Vec<_> = shard.values().filter(|exchange| exchange.is_silent(now)).cloned().collect();
+            drop(shard);
+            silent.iter().for_each(|exchange| exchange.fail(peer_lost()));
+        }
     }
 
     /// Fails the calls that `which` picks.

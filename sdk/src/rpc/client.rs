@@ -94,7 +94,9 @@ async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
 
 /// Registers the call and prepares its message.
 async fn open(bus: Bus, request: &Request) -> Result<Opening> {
-    wait_until_ready(&bus, request).await?;
+    if request.options.wait_for_ready {
+        Box::pin(wait_until_ready(&bus)).await?;
+    }
     let subject = match &request.options.namespace {
         None => Subject::from_static(request.method.subject),
         Some(namespace) => {
@@ -106,7 +108,11 @@ async fn open(bus: Bus, request: &Request) -> Result<Opening> {
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         return Err(deadline::exceeded().with_executed(crate::Executed::No));
     }
-    let inbox = bus.inbox().await?;
+    // Boxed, because only the first call on a connection has to wait for it.
+    let inbox = match bus.opened_inbox() {
+        Some(inbox) => inbox,
+        None => Box::pin(bus.inbox()).await?,
+    };
     let exchange = inbox.register(subject.clone(), request.method.kind != Kind::Unary);
     let reply = inbox.reply_to(exchange.call, timeout);
     let calls = inbox.calls().clone();
@@ -117,10 +123,7 @@ async fn open(bus: Bus, request: &Request) -> Result<Opening> {
     Ok(Opening { registered, message })
 }
 
-async fn wait_until_ready(bus: &Bus, request: &Request) -> Result<()> {
-    if !request.options.wait_for_ready {
-        return Ok(());
-    }
+async fn wait_until_ready(bus: &Bus) -> Result<()> {
     // The deadline of the call is around all of this.
     match bus.link().wait_for(|link| link.up || link.closed.is_some()).await {
         Ok(link) => link.closed.clone().map_or(Ok(()), Err),

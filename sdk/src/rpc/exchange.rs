@@ -59,6 +59,12 @@ struct State {
     watcher: Option<Waker>,
 }
 
+impl State {
+    fn beat(&self, call: String) -> CallState {
+        CallState { call, sent: self.sent_seq, credit: Some(self.receive.granted()), over: false }
+    }
+}
+
 /// What arrives for a reader.
 pub(crate) enum Arrival {
     /// Not a frame.
@@ -95,6 +101,7 @@ impl Exchange {
     /// Takes in a message that came for this call.
     pub(crate) fn deliver(&self, message: Message) {
         if let Some(status) = status::decode(&message).filter(|_| self.framed) {
+            self.lock().ended = true;
             return self.fail(status);
         }
         if !self.framed && message.headers.get(status::FRAME).is_none() {
@@ -128,6 +135,8 @@ impl Exchange {
         } else {
             state.last_seq = frame.head.seq;
             state.ended = frame.head.end.is_some();
+            // A caller whose accept was lost has nobody to ask, and must not wait forever.
+            state.confirmed.get_or_insert_with(Instant::now);
             let part_bytes = frame.head.part.as_ref().map_or(0, |part| part.data.len());
             let honest = match frame.messages > 0 || part_bytes > 0 {
                 true => state.receive.arrive(frame.messages, frame.entries.len() + part_bytes),
@@ -233,6 +242,11 @@ impl Exchange {
         self.lock().accept.as_deref().cloned()
     }
 
+    /// Whether the other side has ended the call, so that it need not be told.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
     /// Whether everything the other side has to say has arrived.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.lock();
@@ -254,15 +268,18 @@ impl Exchange {
         self.lock().receive.read(messages, bytes)
     }
 
-    /// This side of the call, for a beat.
-    pub(crate) fn beat(&self) -> CallState {
+    /// This side of the call, for a beat to the instance that has it: `beat` gets its subject.
+    pub(crate) fn beat(&self, beat: impl FnOnce(&str, CallState)) {
         let state = self.lock();
-        CallState {
-            call: self.call.to_string(),
-            sent: state.sent_seq,
-            credit: Some(state.receive.granted()),
-            over: false,
+        if let Some(accept) = &state.accept {
+            beat(&accept.beat, state.beat(self.call.to_string()));
         }
+    }
+
+    /// Takes in what a beat says of this call, and what to say in return.
+    pub(crate) fn answer(&self, other: CallState) -> CallState {
+        self.hear(&other);
+        self.lock().beat(other.call)
     }
 
     /// Takes in what a beat of the other side says of this call.
@@ -293,14 +310,10 @@ impl Exchange {
         self.lock().confirmed.is_some()
     }
 
-    /// Fails the call if the other side has not spoken of it for too long.
-    pub(crate) fn check_silence(&self, now: Instant) {
-        let Some(confirmed) = self.lock().confirmed else { return };
-        let silent = now.saturating_duration_since(confirmed);
-        if silent >= limits::PEER_SILENCE {
-            let message = format!("the other side of the call has been silent for {} ms", silent.as_millis());
-            self.fail(Status::made_here(Code::Unavailable, reason::PEER_LOST, message));
-        }
+    /// Whether the other side has not spoken of this call for too long.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        let confirmed = self.lock().confirmed;
+        confirmed.is_some_and(|confirmed| now.saturating_duration_since(confirmed) >= limits::PEER_SILENCE)
     }
 }
 
@@ -311,6 +324,11 @@ fn wake<const N: usize>(wakers: [Option<Waker>; N]) {
 fn gap() -> Status {
     let message = "a part of the stream was lost on the way";
     Status::made_here(Code::Unavailable, reason::STREAM_GAP, message)
+}
+
+pub(crate) fn peer_lost() -> Status {
+    let message = format!("the other side of the call has been silent for {} ms", limits::PEER_SILENCE.as_millis());
+    Status::made_here(Code::Unavailable, reason::PEER_LOST, message)
 }
 
 pub(crate) fn cancelled_by_peer() -> Status {

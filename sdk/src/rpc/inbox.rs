@@ -88,6 +88,8 @@ impl Router {
     async fn run(mut self, mut subscription: Subscription) {
         let mut beats = tokio::time::interval_at(Instant::now() + limits::BEAT, limits::BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = tokio::time::interval_at(Instant::now() + limits::SILENCE_CHECK, limits::SILENCE_CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -101,6 +103,7 @@ impl Router {
                     Err(broadcast::error::RecvError::Closed) => break,
                 },
                 _ = beats.tick() => self.beat(),
+                _ = checks.tick() => self.calls.fail_silent(),
                 message = subscription.next() => match message {
                     Some(message) => {
                         self.route(message);
@@ -152,25 +155,24 @@ impl Router {
         }
     }
 
-    /// Tells every service instance which of its calls are still wanted, and gives up on those that
-    /// have not answered for too long.
+    /// Tells every service instance which of its calls are still wanted.
     ///
     /// One beat for all calls of an instance: ten thousand idle streams cost one message a period.
     fn beat(&self) {
-        let now = Instant::now();
         let mut instances: HashMap<String, Vec<frame::CallState>> = HashMap::new();
         for exchange in self.calls.all() {
-            if let Some(accept) = exchange.accept() {
-                exchange.check_silence(now);
-                instances.entry(accept.beat).or_default().push(exchange.beat());
-            }
+            exchange.beat(|instance, call| match instances.get_mut(instance) {
+                Some(calls) => calls.push(call),
+                None => drop(instances.insert(instance.to_owned(), vec![call])),
+            });
         }
         let Some(bus) = self.bus.upgrade() else { return };
         let reply = Subject::trusted(format!("{}.{BEAT_TOKEN}", self.prefix));
-        for (instance, calls) in instances {
+        for (instance, mut calls) in instances {
             let Ok(instance) = Subject::new(instance) else { continue };
-            for calls in calls.chunks(BEAT_CALLS) {
-                let beat = Beat { calls: calls.to_vec() };
+            while !calls.is_empty() {
+                let rest = calls.split_off(calls.len().min(BEAT_CALLS));
+                let beat = Beat { calls: std::mem::replace(&mut calls, rest) };
                 bus.post(Message::new(instance.clone(), beat.encode_to_vec()).with_reply(reply.clone()));
             }
         }
@@ -216,7 +218,7 @@ impl Drop for Registered {
             return;
         }
         let timed_out = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if timed_out || self.exchange.is_over() {
+        if timed_out || self.exchange.has_ended() {
             return; // the service knows by itself
         }
         let cancel = match self.exchange.accept().and_then(|accept| Subject::new(accept.subject).ok()) {

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -55,23 +55,31 @@ const LONG_POLL: Duration = Duration::from_millis(5);
 const CAREFUL_CALLS: u32 = 256;
 
 impl Pace {
+    /// Whether to be careful.
+    pub(super) fn is_slow(&self) -> bool {
+        self.careful.load(Ordering::Relaxed) > 0
+    }
+
     /// Runs the first step of a handler.
     pub(super) async fn first_poll(&self, answer: &mut Pin<Box<dyn Future<Output = ()> + Send>>) -> Poll<()> {
-        let careful = self.careful.load(Ordering::Relaxed);
-        let started = Instant::now();
-        let outcome = poll_fn(|cx| {
-            Poll::Ready(match careful > 0 && can_block_in_place() {
+        let careful = self.is_slow() && can_block_in_place();
+        poll_fn(|cx| {
+            Poll::Ready(match careful {
                 true => tokio::task::block_in_place(|| answer.as_mut().poll(cx)),
                 false => answer.as_mut().poll(cx),
             })
         })
-        .await;
-        if started.elapsed() >= LONG_POLL {
+        .await
+    }
+
+    /// Notes what the first step took.
+    pub(super) fn took(&self, time: Duration) {
+        let careful = self.careful.load(Ordering::Relaxed);
+        if time >= LONG_POLL {
             self.careful.store(CAREFUL_CALLS, Ordering::Relaxed);
         } else if careful > 0 {
             self.careful.store(careful - 1, Ordering::Relaxed);
         }
-        outcome
     }
 }
 

@@ -1,5 +1,7 @@
 //! [`Server`]: services on a bus.
 
+mod answer;
+mod early_cancels;
 mod endpoint;
 mod freshness;
 mod in_flight;

@@ -5,13 +5,18 @@ use std::{
     future::poll_fn,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
+    time::{Duration, Instant},
 };
 
 /// Work that waits for one of a few runners.
 ///
 /// The readers of a server never run a handler themselves: one that computes for a second would
 /// stop every other call. A task for each call costs a fifth of the throughput. So readers put calls
-/// here, and a runner takes them one by one; while one is held up, another takes the next.
+/// here, and runners take them one by one.
+///
+/// While calls are quick, one runner takes them all: what it sends then goes out together, where two
+/// runners on two threads would wake the connection for every reply. More come to help when a call
+/// takes its time.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
 }
@@ -19,29 +24,44 @@ pub(super) struct Queue<T> {
 struct State<T> {
     jobs: VecDeque<T>,
     idle: Vec<Waker>,
+    runners: usize,
+    /// When a runner last took a job.
+    last_taken: Option<Instant>,
+    /// What a job takes a runner, lately and on average.
+    usual_ns: u64,
 }
 
+/// A call on which a runner spends longer is worth a second runner. A reply costs some microseconds.
+const QUICK: Duration = Duration::from_micros(30);
+
+/// When no job has been taken for this long though some wait, the runner is held up.
+const HELD_UP: Duration = Duration::from_millis(1);
+
 impl<T> Queue<T> {
-    pub(super) fn new() -> Self {
-        Self { state: Mutex::new(State { jobs: VecDeque::new(), idle: Vec::new() }) }
+    pub(super) fn new(runners: usize) -> Self {
+        let state = State { jobs: VecDeque::new(), idle: Vec::new(), runners, last_taken: None, usual_ns: 0 };
+        Self { state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bounded by the limit of calls in flight, which is taken before a call gets here.
-    pub(super) fn push(&self, job: T) {
+    /// Adds a job that came at `now`. Bounded by the limit of calls in flight, which is taken before.
+    pub(super) fn push(&self, job: T, now: Instant) {
         let mut state = self.lock();
         state.jobs.push_back(job);
-        let runner = state.idle.pop();
+        let all_idle = state.idle.len() == state.runners;
+        let help = all_idle
+            || state.usual_ns > QUICK.as_nanos() as u64
+            || state.last_taken.is_some_and(|taken| now.saturating_duration_since(taken) > HELD_UP);
+        let runner = if help { state.idle.pop() } else { None };
         drop(state);
-        if let Some(runner) = runner {
-            runner.wake();
-        }
+        wake(runner);
     }
 
-    pub(super) async fn pop(&self) -> T {
+    /// Takes the next job, and says when.
+    pub(super) async fn pop(&self) -> (T, Instant) {
         poll_fn(|cx| {
             let mut state = self.lock();
             let Some(job) = state.jobs.pop_front() else {
@@ -50,14 +70,31 @@ impl<T> Queue<T> {
                 }
                 return Poll::Pending;
             };
-            // This job may take long, so the next must not depend on this runner coming back.
-            let runner = if state.jobs.is_empty() { None } else { state.idle.pop() };
-            drop(state);
-            if let Some(runner) = runner {
-                runner.wake();
-            }
-            Poll::Ready(job)
+            let now = Instant::now();
+            state.last_taken = Some(now);
+            Poll::Ready((job, now))
         })
         .await
+    }
+
+    /// Notes what a job took its runner.
+    pub(super) fn took(&self, time: Duration) {
+        let mut state = self.lock();
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        state.usual_ns = state.usual_ns - state.usual_ns / 16 + ns / 16;
+    }
+
+    /// Calls another runner, because the job at hand may take long.
+    pub(super) fn call_another(&self) {
+        let mut state = self.lock();
+        let runner = if state.jobs.is_empty() { None } else { state.idle.pop() };
+        drop(state);
+        wake(runner);
+    }
+}
+
+fn wake(runner: Option<Waker>) {
+    if let Some(runner) = runner {
+        runner.wake();
     }
 }

@@ -107,26 +107,31 @@ impl Nats {
 
     /// Hands a message to the client; waits while its queue is full, but not for a connection.
     pub(crate) async fn publish(&self, message: Message) -> Result<()> {
-        match self.outbox.is_idle() {
-            true => self.shared.publish(message).await,
-            false => self.outbox.send(message).await,
+        match self.publish_now(message) {
+            Ok(sent) => sent,
+            // Boxed: this future is part of every call's, and there is nearly always room.
+            Err(message) => Box::pin(self.outbox.send(message)).await,
         }
+    }
+
+    /// Hands a message to the client, or back when that would have to wait.
+    #[expect(clippy::result_large_err, reason = "the message goes back to whoever it came from, and on to the outbox")]
+    fn publish_now(&self, message: Message) -> std::result::Result<Result<()>, Message> {
+        if !self.outbox.is_idle() {
+            return Err(message);
+        }
+        // Not under tokio's budget: it would say "wait" to a queue that has room.
+        unconstrained(self.shared.publish(message.clone())).now_or_never().ok_or(message)
     }
 
     /// Hands a message to the client, or to the outbox when that would have to wait.
     pub(crate) fn post(&self, message: Message) {
-        if self.outbox.is_idle() {
-            // Not under tokio's budget: it would say "wait" to a queue that has room.
-            match unconstrained(self.shared.publish(message.clone())).now_or_never() {
-                Some(Ok(())) => return,
-                Some(Err(status)) => {
-                    tracing::debug!(%status, subject = %message.subject, "a posted message could not be sent");
-                    return;
-                }
-                None => {}
-            }
+        let subject = message.subject.clone();
+        match self.publish_now(message) {
+            Ok(Ok(())) => {}
+            Ok(Err(status)) => tracing::debug!(%status, %subject, "a posted message could not be sent"),
+            Err(message) => self.outbox.post(message),
         }
-        self.outbox.post(message);
     }
 
     pub(crate) async fn subscribe(&self, subject: Subject, queue: Option<&str>) -> Result<NatsSubscription> {
