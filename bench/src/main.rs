@@ -5,8 +5,8 @@
 
 mod idle;
 mod leak;
-mod local;
 mod load;
+mod local;
 mod report;
 mod services;
 mod stream;
@@ -41,10 +41,7 @@ enum What {
     Leak,
     /// A service to call: what the benchmarks start for themselves.
     #[command(hide = true)]
-    Serve {
-        kind: services::Kind,
-        address: String,
-    },
+    Serve { kind: services::Kind, address: String },
 }
 
 #[tokio::main]

@@ -71,7 +71,8 @@ pub(crate) async fn serve(kind: Kind, address: &str) -> anyhow::Result<()> {
             std::future::pending().await
         }
         Kind::Tonic => {
-            let server = tonic::transport::Server::builder().add_service(theirs::echo_service_server::EchoServiceServer::new(Echo));
+            let server = tonic::transport::Server::builder()
+                .add_service(theirs::echo_service_server::EchoServiceServer::new(Echo));
             println!("ready");
             Ok(server.serve(address.parse()?).await?)
         }
@@ -121,9 +122,10 @@ impl ours::EchoService for Echo {
         if request.messages == 0 {
             return Ok(Streaming::new(stream::pending()));
         }
-        Ok(Streaming::new(stream::iter((0..request.messages).map(|_| {
-            Ok(ours::ManyResponse { id: "gen-abc123".to_owned(), output: TEXT.to_owned(), tokens: 30 })
-        }))))
+        Ok(Streaming::new(stream::iter(
+            (0..request.messages)
+                .map(|_| Ok(ours::ManyResponse { id: "gen-abc123".to_owned(), output: TEXT.to_owned(), tokens: 30 })),
+        )))
     }
 }
 
@@ -143,9 +145,8 @@ impl theirs::echo_service_server::EchoService for Echo {
         &self,
         request: tonic::Request<theirs::ManyRequest>,
     ) -> Result<tonic::Response<Self::ManyStream>, tonic::Status> {
-        let messages = (0..request.into_inner().messages).map(|_| {
-            Ok(theirs::ManyResponse { id: "gen-abc123".to_owned(), output: TEXT.to_owned(), tokens: 30 })
-        });
+        let messages = (0..request.into_inner().messages)
+            .map(|_| Ok(theirs::ManyResponse { id: "gen-abc123".to_owned(), output: TEXT.to_owned(), tokens: 30 }));
         Ok(tonic::Response::new(Box::pin(stream::iter(messages))))
     }
 }

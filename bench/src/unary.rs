@@ -75,10 +75,7 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
 
 /// Adds what caller and service spend on a call: unlike the rate, that hardly depends on who else
 /// uses the machine.
-async fn metered(
-    service: &Process,
-    load: impl Future<Output = anyhow::Result<Measured>>,
-) -> anyhow::Result<Measured> {
+async fn metered(service: &Process, load: impl Future<Output = anyhow::Result<Measured>>) -> anyhow::Result<Measured> {
     let before = (processor(None)?, processor(service.id())?);
     let measured = load.await?;
     let us = |before: f64, after: f64| (after - before) * 1e6 / measured.calls;

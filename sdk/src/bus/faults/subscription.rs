@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep};
 
-use super::{Shared, line::Line};
+use super::{line::Line, link::Shared};
 use crate::{
     bus::{BusEvent, Message, Subscription},
     wire::subject::Subject,
