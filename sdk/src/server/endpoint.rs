@@ -44,20 +44,24 @@ pub(super) struct Endpoint {
 /// microseconds a call.
 #[derive(Default)]
 pub(super) struct Pace {
-    /// Calls to be careful with; each one that is quick takes one off.
-    careful: AtomicU32,
+    /// Grows with each call that computes for long, shrinks with each that does not.
+    suspicion: AtomicU32,
 }
 
 /// Longer than this without yielding is long.
-const LONG_POLL: Duration = Duration::from_millis(5);
+const LONG_POLL: Duration = Duration::from_millis(10);
 
-/// Quick calls until a method is trusted again.
-const CAREFUL_CALLS: u32 = 256;
+/// What one long call adds. A single one is no proof, for the machine may have been busy elsewhere:
+/// two within so many calls are.
+const LONG_CALL_SUSPICION: u32 = 64;
+
+/// As far as suspicion goes.
+const SUSPICION_MAX: u32 = 256;
 
 impl Pace {
     /// Whether to be careful.
     pub(super) fn is_slow(&self) -> bool {
-        self.careful.load(Ordering::Relaxed) > 0
+        self.suspicion.load(Ordering::Relaxed) > LONG_CALL_SUSPICION
     }
 
     /// Runs the first step of a handler.
@@ -74,11 +78,11 @@ impl Pace {
 
     /// Notes what the first step took.
     pub(super) fn took(&self, time: Duration) {
-        let careful = self.careful.load(Ordering::Relaxed);
+        let suspicion = self.suspicion.load(Ordering::Relaxed);
         if time >= LONG_POLL {
-            self.careful.store(CAREFUL_CALLS, Ordering::Relaxed);
-        } else if careful > 0 {
-            self.careful.store(careful - 1, Ordering::Relaxed);
+            self.suspicion.store((suspicion + LONG_CALL_SUSPICION).min(SUSPICION_MAX), Ordering::Relaxed);
+        } else if suspicion > 0 {
+            self.suspicion.store(suspicion - 1, Ordering::Relaxed);
         }
     }
 }

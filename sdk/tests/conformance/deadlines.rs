@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, EchoSoonRequest};
-use subwire::{Channel, Code};
+use schemas::testing::echo::v1::*;
+use subwire::{Channel, Code, Context, Result, Status, Streaming};
 
 use crate::{
     cases,
@@ -21,6 +21,7 @@ cases!(
     a_timeout_of_zero_never_starts,
     a_stream_has_a_deadline_only_when_asked,
     a_stream_ends_at_its_deadline,
+    a_call_within_another_has_no_more_than_is_left,
 );
 
 async fn remaining(echo: &EchoClient, timeout: Option<Duration>) -> u64 {
@@ -93,4 +94,46 @@ async fn a_stream_ends_at_its_deadline(fixture: &Fixture) {
     assert_eq!(numbers.message().await.expect_err("the deadline").code(), Code::DeadlineExceeded);
     assert!(numbers.message().await.expect("the end").is_none());
     eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+}
+
+/// Answers by asking another: with the whole of its own timeout, if it could.
+struct Relay(EchoClient);
+
+impl EchoService for Relay {
+    async fn echo(&self, cx: Context, request: EchoRequest) -> Result<EchoResponse> {
+        self.0.echo(request).timeout(Duration::from_secs(600)).within(&cx).await
+    }
+
+    async fn echo_soon(&self, _: Context, _: EchoSoonRequest) -> Result<EchoSoonResponse> {
+        Err(Status::unimplemented("not relayed"))
+    }
+
+    async fn count(&self, cx: Context, request: CountRequest) -> Result<Streaming<CountResponse>> {
+        self.0.count(request).within(&cx).await
+    }
+
+    async fn sum(&self, cx: Context, requests: Streaming<SumRequest>) -> Result<SumResponse> {
+        self.0.sum(requests).within(&cx).await
+    }
+
+    async fn talk(&self, cx: Context, requests: Streaming<TalkRequest>) -> Result<Streaming<TalkResponse>> {
+        self.0.talk(requests).within(&cx).await
+    }
+}
+
+async fn a_call_within_another_has_no_more_than_is_left(fixture: &Fixture) {
+    let relay = EchoClient::new(EchoServer::new(Relay(fixture.echo.clone())));
+    let left = remaining(&relay, Some(Duration::from_secs(30))).await;
+    assert!((20_000..30_000).contains(&left), "{left}");
+    let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
+    let status = relay.echo(slow).timeout(Duration::from_millis(200)).await.expect_err("too slow");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    eventually("the handler behind is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+    // A stream of streams goes through, its requests too.
+    let sum = relay.sum((1..=100).map(|n| SumRequest { n, ..SumRequest::default() }).collect::<Vec<_>>()).await;
+    assert_eq!(sum.expect("a sum").sum, 5050);
+    let request = CountRequest { messages: 1, hang: true, ..CountRequest::default() };
+    let mut numbers = relay.count(request).timeout(Duration::from_millis(300)).await.expect("a stream");
+    assert!(numbers.message().await.expect("a message").is_some());
+    assert_eq!(numbers.message().await.expect_err("the deadline").code(), Code::DeadlineExceeded);
 }
