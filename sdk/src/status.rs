@@ -337,7 +337,6 @@ fn never_started(reason: &str) -> bool {
     matches!(
         reason,
         reason::DISCONNECTED
-            | reason::DRAINING
             | reason::EXPIRED
             | reason::IN_FLIGHT_LIMIT
             | reason::INVALID_METADATA

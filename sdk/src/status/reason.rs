@@ -9,8 +9,6 @@ pub const CONNECTION_LOST: &str = "CONNECTION_LOST";
 pub const DEADLINE: &str = "DEADLINE";
 /// There was no connection to the broker, so nothing was sent.
 pub const DISCONNECTED: &str = "DISCONNECTED";
-/// The server takes no more calls.
-pub const DRAINING: &str = "DRAINING";
 /// The request came when its time was up, and was not started.
 pub const EXPIRED: &str = "EXPIRED";
 /// The other side sent more than it had credit for.

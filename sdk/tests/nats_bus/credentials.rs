@@ -1,13 +1,12 @@
 //! Who we are.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use subwire::{
     Code,
     bus::{Bus, NatsOptions},
     testing::NatsServer,
 };
-use tokio::time::Instant;
 
 /// No wait of these tests is longer.
 use crate::support::*;
@@ -60,12 +59,10 @@ async fn credentials_that_are_withdrawn_close_the_bus() {
     let mut server = NatsServer::builder().config(PERMISSIONS).start().await.expect("a server");
     let bus = soon("a connection", Bus::nats(server.client_url("ann", "s3cret"))).await.expect("connected");
     let mut subscription = subscribe(&bus, "may.read").await;
-    let before = Instant::now();
     server.reload(PERMISSIONS.replace("s3cret", "other")).expect("reloaded");
     let mut link = bus.link();
     let closed = soon("the end", link.wait_for(|link| link.closed.is_some())).await.expect("alive").closed.clone();
     assert_eq!(closed.expect("a reason").code(), Code::Unauthenticated);
-    assert!(before.elapsed() < Duration::from_secs(6), "{:?}", before.elapsed());
     assert_eq!(bus.publish(message("may.send", "")).await.expect_err("closed").code(), Code::Unauthenticated);
     assert!(soon("the end", subscription.next()).await.is_none());
 }

@@ -7,10 +7,7 @@ use subwire::{
     bus::{Bus, BusEvent, NatsOptions},
     testing::NatsServer,
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use tokio::{task::JoinSet, time::timeout};
 
 /// No wait of these tests is longer.
 use crate::support::*;
@@ -157,9 +154,7 @@ async fn a_drain_without_traffic_ends_soon() {
     soon("a fence", bus.fence()).await.expect("delivered");
     work.drain();
     assert_eq!(next_text(&mut work).await, "1");
-    let before = Instant::now();
     assert!(soon("the end", work.next()).await.is_none());
-    assert!(before.elapsed() < Duration::from_secs(1));
     assert!(soon("the end", work.next()).await.is_none());
 }
 
@@ -265,9 +260,7 @@ async fn an_own_client_that_dies_is_noticed() {
     let bus = Bus::from_client(async_nats::connect(server.url()).await.expect("connected"));
     let mut subscription = subscribe(&bus, "target").await;
     let mut attacker = raw(&server).await;
-    let before = Instant::now();
     raw_publish(&mut attacker, "target", "k: a\rb").await;
     assert!(soon("the end", subscription.next()).await.is_none());
     assert!(bus.link().borrow().closed.is_some());
-    assert!(before.elapsed() < Duration::from_secs(1));
 }

@@ -7,7 +7,7 @@ use subwire::{
     bus::{Headers, Subject},
     testing::NatsServer,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// No wait of these tests is longer.
 use crate::support::*;
@@ -117,12 +117,10 @@ async fn nothing_is_sent_after_a_reconnect_that_failed_before() {
     disconnected(&sender).await;
     disconnected(&receiver).await;
 
-    let before = Instant::now();
-    let status = sender.publish(message("s", "late")).await.expect_err("there is no connection");
+    let status = soon("a refusal", sender.publish(message("s", "late"))).await.expect_err("there is no connection");
     assert_eq!((status.code(), status.executed()), (Code::Unavailable, Executed::No));
-    let status = sender.fence().await.expect_err("there is no connection");
+    let status = soon("a refusal", sender.fence()).await.expect_err("there is no connection");
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(before.elapsed() < Duration::from_millis(100), "it fails at once");
 
     server.restart().await.expect("restarted");
     assert_eq!(connected_after(&sender, 1).await, 2);
@@ -159,7 +157,6 @@ async fn a_client_killed_by_a_peer_is_replaced() {
     let mut attacker = raw(&server).await;
     let mut epoch = victim.link().borrow().epoch;
     for round in 0..3 {
-        let before = Instant::now();
         raw_publish(&mut attacker, "target", "k: a\rb").await;
         epoch = connected_after(&victim, epoch).await;
         soon("a fence", victim.fence()).await.expect("it works again");
@@ -168,7 +165,6 @@ async fn a_client_killed_by_a_peer_is_replaced() {
             other.publish(message(subject, &text)).await.expect("sent");
             assert_eq!(next_text(subscription).await, text);
         }
-        assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
     }
     assert_eq!(other.link().borrow().epoch, 1, "nobody else was hurt");
 }

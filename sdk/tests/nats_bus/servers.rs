@@ -7,7 +7,6 @@ use subwire::{
     bus::{Bus, BusEvent, NatsOptions},
     testing::NatsServer,
 };
-use tokio::time::Instant;
 
 /// No wait of these tests is longer.
 use crate::support::*;
@@ -26,11 +25,9 @@ async fn an_unreachable_server_is_named_without_secrets() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("an address").to_string();
     let options = NatsOptions::new(address.as_str()).connect_timeout(Duration::from_millis(600));
-    let before = Instant::now();
     let status = soon("a refusal", Bus::nats(options)).await.expect_err("silence");
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains(&address), "{status}");
-    assert!(before.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
