@@ -97,6 +97,10 @@ impl Memory {
         MAX_PAYLOAD_BYTES
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.0.link.borrow().closed.is_none()
+    }
+
     pub(super) fn close(&self) {
         self.0.close();
     }

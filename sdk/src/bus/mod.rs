@@ -1,5 +1,6 @@
 //! [`Bus`]: what carries messages. One seam, two implementations, any number of faults.
 
+mod bundle;
 mod faults;
 mod memory;
 pub(crate) mod message;
@@ -11,8 +12,13 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
+use futures_util::{
+    FutureExt,
+    future::{self, Either, Ready, ready},
+};
 use tokio::sync::{OnceCell, broadcast, watch};
 
+use self::bundle::Bundle;
 pub use self::{
     faults::{FaultCounts, Faults, FaultsControl},
     message::{BusEvent, Link, Message},
@@ -32,6 +38,8 @@ struct Shared {
     backend: Backend,
     /// Where the replies of this connection's calls arrive; made by the first call.
     inbox: OnceCell<Inbox>,
+    /// Requests that are about to be sent. Whatever else is sent goes after them.
+    bundle: Arc<Bundle>,
 }
 
 enum Backend {
@@ -83,7 +91,7 @@ impl Bus {
     }
 
     fn over(backend: Backend) -> Self {
-        Self(Arc::new(Shared { backend, inbox: OnceCell::new() }))
+        Self(Arc::new(Shared { backend, inbox: OnceCell::new(), bundle: Arc::default() }))
     }
 
     /// Sends a message. `Ok` means that it is on its way, not that anybody got it.
@@ -92,15 +100,56 @@ impl Bus {
     /// `UNAVAILABLE` while there is no connection, `RESOURCE_EXHAUSTED` if it is larger than
     /// [`max_payload`](Self::max_payload), `INVALID_ARGUMENT` for headers that are not legal.
     pub async fn publish(&self, message: Message) -> Result<()> {
-        match &self.0.backend {
-            Backend::Memory(memory) => memory.publish(message),
-            Backend::Nats(nats) => nats.publish(message).await,
-            Backend::Faulty(faulty) => Box::pin(faulty.publish(message)).await,
+        self.send(message).await
+    }
+
+    /// As [`publish`](Self::publish), but sends where it is called if nothing has to wait. So its future is
+    /// small, and it is part of every call's.
+    pub(crate) fn send(&self, message: Message) -> Sending<'_> {
+        self.send_bundle();
+        let sent = match &self.0.backend {
+            Backend::Memory(memory) => Ok(memory.publish(message)),
+            Backend::Nats(nats) => nats.publish_now(message).map_err(|message| nats.publish(message).boxed()),
+            Backend::Faulty(faulty) => Err(faulty.publish(message).boxed()),
+        };
+        sent.map_or_else(Either::Right, |sent| Either::Left(ready(sent)))
+    }
+
+    /// Sends a request together with others, when the tasks that are ready have run; or hands it
+    /// back, because it might be refused or have to wait. Needs an open inbox, which sends them.
+    #[expect(clippy::result_large_err, reason = "the message goes back to whoever it came from, who sends it alone")]
+    pub(crate) fn bundle(&self, message: Message) -> std::result::Result<(), Message> {
+        let ready = match &self.0.backend {
+            Backend::Memory(memory) => memory.is_open(),
+            Backend::Nats(nats) => nats.is_ready(),
+            // What goes wrong there goes wrong message by message.
+            Backend::Faulty(_) => false,
+        };
+        if !ready || !message.headers.is_empty() || message.payload.len() > self.max_payload() {
+            return Err(message);
         }
+        self.0.bundle.add(message, |message| self.post_now(message));
+        Ok(())
+    }
+
+    /// Sends the requests that wait for others.
+    fn send_bundle(&self) {
+        self.0.bundle.send(|message| self.post_now(message));
+    }
+
+    /// Sends each bundle that is begun, for as long as there is a bus.
+    pub(crate) fn run_bundle(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (bundle, bus) = (self.0.bundle.clone(), self.downgrade());
+        async move { bundle.run(bus).await }
     }
 
     /// Sends a message from where nothing can wait: `Drop`, `poll`. A failure is logged.
     pub(crate) fn post(&self, message: Message) {
+        self.send_bundle();
+        self.post_now(message);
+    }
+
+    fn post_now(&self, message: Message) {
         match &self.0.backend {
             Backend::Memory(memory) => {
                 if let Err(status) = memory.publish(message) {
@@ -132,6 +181,7 @@ impl Bus {
     /// # Errors
     /// `UNAVAILABLE` when the connection breaks first.
     pub async fn fence(&self) -> Result<()> {
+        self.send_bundle();
         match &self.0.backend {
             Backend::Memory(_) => Ok(()),
             Backend::Nats(nats) => nats.fence().await,
@@ -181,6 +231,7 @@ impl Bus {
     /// # Errors
     /// `UNAVAILABLE` when the connection broke first, so that some of it may be lost.
     pub async fn close(&self) -> Result<()> {
+        self.send_bundle();
         match &self.0.backend {
             Backend::Memory(memory) => memory.close(),
             Backend::Nats(nats) => return nats.close().await,
@@ -218,6 +269,9 @@ impl fmt::Debug for Bus {
         f.debug_struct("Bus").field("broker", &self.describe()).field("link", &*self.link().borrow()).finish()
     }
 }
+
+/// A message that has been sent, or waits to be.
+type Sending<'a> = Either<Ready<Result<()>>, future::BoxFuture<'a, Result<()>>>;
 
 /// A bus that does not keep its connection open.
 #[derive(Clone)]

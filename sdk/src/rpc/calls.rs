@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use foldhash::quality::RandomState;
@@ -17,6 +20,7 @@ const SHARDS: usize = 16;
 /// The calls of one side that are under way, by id.
 #[derive(Default)]
 pub(crate) struct Calls {
+    count: AtomicUsize,
     shards: [Mutex<HashMap<CallId, Arc<Exchange>, RandomState>>; SHARDS],
 }
 
@@ -30,6 +34,7 @@ impl Calls {
         match self.shard(exchange.call).entry(exchange.call) {
             Entry::Vacant(vacant) => {
                 vacant.insert(exchange);
+                self.count.fetch_add(1, Ordering::Relaxed);
                 true
             }
             Entry::Occupied(_) => false,
@@ -41,7 +46,14 @@ impl Calls {
     }
 
     pub(crate) fn remove(&self, call: CallId) {
-        self.shard(call).remove(&call);
+        if self.shard(call).remove(&call).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many there are, more or less.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Every call, as it is now: what is done with them may take other locks.

@@ -32,6 +32,9 @@ use crate::{
     },
 };
 
+/// With more calls under way than this, requests leave in bundles.
+const FEW_CALLS: usize = 8;
+
 /// Sends calls over a bus.
 pub(crate) struct Client {
     bus: Bus,
@@ -86,7 +89,15 @@ async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
         // Boxed, so that ordinary calls do not carry the room for all of this about.
         return Box::pin(streaming(opening, request, Body::Message(payload))).await;
     }
-    bus.publish(Message { payload, ..opening.message }).await?;
+    let message = Message { payload, ..opening.message };
+    // A caller with little to do gains nothing from waiting for company.
+    let unsent = match opening.registered.calls.count() > FEW_CALLS {
+        true => bus.bundle(message).err(),
+        false => Some(message),
+    };
+    if let Some(message) = unsent {
+        bus.send(message).await?;
+    }
     opening.registered.sent = true;
     let arrival = poll_fn(|cx| opening.registered.exchange.poll_arrival(cx)).await?;
     reply(opening.registered, arrival, &request).await

@@ -39,6 +39,7 @@ pub(crate) struct Inbox {
     calls: Arc<Calls>,
     link: watch::Receiver<Link>,
     _router: AbortOnDropHandle<()>,
+    _bundles: AbortOnDropHandle<()>,
 }
 
 impl Inbox {
@@ -55,7 +56,8 @@ impl Inbox {
             events: bus.events(),
         };
         let router = AbortOnDropHandle::new(tokio::spawn(router.run(subscription)));
-        Ok(Self { prefix, calls, link: bus.link(), _router: router })
+        let bundles = AbortOnDropHandle::new(tokio::spawn(bus.run_bundle()));
+        Ok(Self { prefix, calls, link: bus.link(), _router: router, _bundles: bundles })
     }
 
     /// Registers a call that goes to `subject`.

@@ -140,7 +140,7 @@ impl Serving {
                 let size = payload.len() + headers.wire_len();
                 let limit = self.bus.max_payload();
                 if size <= limit {
-                    return self.bus.publish(Message::new(reply.clone(), payload).with_headers(headers)).await;
+                    return self.bus.send(Message::new(reply.clone(), payload).with_headers(headers)).await;
                 }
                 match call {
                     Some(call) if payload.len() <= self.options.max_message_bytes => {
@@ -157,7 +157,7 @@ impl Serving {
             Err(status) => status,
         };
         let (headers, body) = self.fitting(&failure);
-        self.bus.publish(Message::new(reply.clone(), body).with_headers(headers)).await
+        self.bus.send(Message::new(reply.clone(), body).with_headers(headers)).await
     }
 
     /// Sends a response too large for one message.

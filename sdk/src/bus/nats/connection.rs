@@ -1,11 +1,20 @@
 //! [`Connection`]: a client of async-nats, and which of its connections is in use.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_nats::{Client, Statistics, connection::State};
+use futures_util::{FutureExt, Sink};
+use tokio::task::unconstrained;
+
+use super::{disconnected, message};
+use crate::{Result, bus::Message};
 
 /// A client of async-nats, and which of its connections is in use.
 ///
@@ -13,6 +22,8 @@ use async_nats::{Client, Statistics, connection::State};
 /// there is. So each is used only after [`open`](Self::open) was called for it.
 pub(super) struct Connection {
     pub(super) client: Client,
+    /// The same client as a sink, which says whether there is room before it takes a message.
+    sink: Mutex<Client>,
     /// Connections of the clients before this one. Tells clients apart, as each has connected.
     pub(super) generation: u64,
     statistics: Arc<Statistics>,
@@ -23,7 +34,26 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(client: Client, generation: u64) -> Self {
         let statistics = client.statistics();
-        Self { client, generation, statistics, open: AtomicU64::new(0) }
+        let sink = Mutex::new(client.clone());
+        Self { client, sink, generation, statistics, open: AtomicU64::new(0) }
+    }
+
+    /// Hands a message to the client, or back when that would have to wait.
+    #[expect(clippy::result_large_err, reason = "the message goes back to whoever it came from")]
+    pub(super) fn send(&self, message: Message) -> std::result::Result<Result<()>, Message> {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sink = Pin::new(&mut *sink);
+        // Not under tokio's budget: it would say "wait" to a queue that has room.
+        match unconstrained(poll_fn(|cx| sink.as_mut().poll_ready(cx))).now_or_never() {
+            None => Err(message),
+            Some(Err(_)) => Ok(Err(disconnected())),
+            Some(Ok(())) => {
+                let size = message.payload.len() + message.headers.wire_len();
+                Ok(message::outbound(message).and_then(|message| {
+                    sink.as_mut().start_send(message).map_err(|error| message::refused(&error, size, &self.client))
+                }))
+            }
+        }
     }
 
     /// Counts the connections of this client.

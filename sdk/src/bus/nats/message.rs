@@ -2,7 +2,11 @@
 
 use std::str::FromStr;
 
-use async_nats::{Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind};
+use async_nats::{
+    Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind,
+    client::{PublishError, traits::Publisher as _},
+    message::OutboundMessage,
+};
 
 use super::disconnected;
 use crate::{
@@ -15,25 +19,25 @@ use crate::{
 /// Puts a message into the client's queue; waits while that is full. Dropped while it waits, the
 /// message is lost.
 pub(super) async fn send(client: &Client, message: Message) -> Result<()> {
+    let size = message.payload.len() + message.headers.wire_len();
+    client.publish_message(outbound(message)?).await.map_err(|error| refused(&error, size, client))
+}
+
+/// A message as async-nats sends it.
+pub(super) fn outbound(message: Message) -> Result<OutboundMessage> {
     let Message { subject, reply, headers, payload, .. } = message;
-    let size = payload.len() + headers.wire_len();
-    // Moved and not cloned: a clone would make a shared buffer of each, with an allocation of its own.
-    let subject = outgoing(subject)?;
-    let reply = reply.map(outgoing).transpose()?;
-    let sent = match (reply, headers.is_empty()) {
-        (None, true) => client.publish(subject, payload).await,
-        (Some(reply), true) => client.publish_with_reply(subject, reply, payload).await,
-        (None, false) => client.publish_with_headers(subject, header_map(&headers)?, payload).await,
-        (Some(reply), false) => {
-            client.publish_with_reply_and_headers(subject, reply, header_map(&headers)?, payload).await
-        }
-    };
-    sent.map_err(|error| match error.kind() {
+    let headers = (!headers.is_empty()).then(|| header_map(&headers)).transpose()?;
+    Ok(OutboundMessage { subject: outgoing(subject)?, reply: reply.map(outgoing).transpose()?, payload, headers })
+}
+
+/// Why the client does not take a message of `size` bytes.
+pub(super) fn refused(error: &PublishError, size: usize, client: &Client) -> Status {
+    match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => too_large(size, client.max_payload()),
         PublishErrorKind::InvalidSubject => invalid_subject(),
         // The task of the client is dead, so nothing was sent.
         PublishErrorKind::Send => disconnected(),
-    })
+    }
 }
 
 /// What async-nats received, as ours.

@@ -27,11 +27,11 @@ mod violation;
 use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::{
     runtime::Handle,
     sync::{broadcast, watch},
-    task::{JoinSet, unconstrained},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -109,19 +109,25 @@ impl Nats {
     pub(crate) async fn publish(&self, message: Message) -> Result<()> {
         match self.publish_now(message) {
             Ok(sent) => sent,
-            // Boxed: this future is part of every call's, and there is nearly always room.
-            Err(message) => Box::pin(self.outbox.send(message)).await,
+            Err(message) => self.outbox.send(message).await,
         }
     }
 
     /// Hands a message to the client, or back when that would have to wait.
     #[expect(clippy::result_large_err, reason = "the message goes back to whoever it came from, and on to the outbox")]
-    fn publish_now(&self, message: Message) -> std::result::Result<Result<()>, Message> {
+    pub(crate) fn publish_now(&self, message: Message) -> std::result::Result<Result<()>, Message> {
         if !self.outbox.is_idle() {
             return Err(message);
         }
-        // Not under tokio's budget: it would say "wait" to a queue that has room.
-        unconstrained(self.shared.publish(message.clone())).now_or_never().ok_or(message)
+        match self.shared.connected() {
+            Ok(connection) => connection.send(message),
+            Err(status) => Ok(Err(status)),
+        }
+    }
+
+    /// Whether a message would be taken, and at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.outbox.is_idle() && self.shared.connected().is_ok()
     }
 
     /// Hands a message to the client, or to the outbox when that would have to wait.
