@@ -59,3 +59,30 @@ impl Bundle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::{Bus, Subject};
+
+    fn numbered(number: usize) -> Message {
+        Message::new(Subject::from_static("s"), number.to_string())
+    }
+
+    /// One thread, so that no bundle leaves before the test waits.
+    #[tokio::test]
+    async fn bundles_leave_by_themselves_and_before_what_is_sent_later() {
+        let bus = Bus::memory();
+        bus.inbox().await.expect("an inbox");
+        let mut subscription = bus.subscribe(Subject::from_static("s"), None).await.expect("subscribed");
+        for number in 0..=BUNDLE_MESSAGES {
+            bus.bundle(numbered(number)).expect("bundled");
+        }
+        bus.publish(numbered(BUNDLE_MESSAGES + 1)).await.expect("sent");
+        bus.bundle(numbered(BUNDLE_MESSAGES + 2)).expect("bundled");
+        for number in 0..BUNDLE_MESSAGES + 3 {
+            let message = subscription.next().await.expect("open");
+            assert_eq!(message.payload, number.to_string());
+        }
+    }
+}
