@@ -47,6 +47,14 @@ pub(crate) fn lines(comment: &str) -> Vec<String> {
     out
 }
 
+/// The first paragraph of a comment in one line.
+pub(crate) fn first_paragraph(comment: &str) -> String {
+    let lines = comment.lines().map(str::trim);
+    let lines = lines.skip_while(|line| line.is_empty());
+    let lines: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
 /// Drops what Rust refuses in a comment or what turns text around on the screen.
 fn printable(c: char) -> Option<char> {
     match c {

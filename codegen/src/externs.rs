@@ -1,7 +1,5 @@
 //! Types that exist in Rust already, and the path from a module to any type.
 
-use prost_reflect::MessageDescriptor;
-
 use crate::naming;
 
 /// Where the runtime has the types of `google.protobuf`.
@@ -51,13 +49,18 @@ impl Externs {
         self.known(full_name).is_some()
     }
 
-    /// The Rust path of a message, seen from the module of `package`.
-    pub(crate) fn path_from(&self, package: &str, message: &MessageDescriptor) -> String {
-        if let Some(path) = self.known(message.full_name()) {
+    /// Whether the message with this full name is a plain type in Rust, without fields.
+    pub(crate) fn is_plain(&self, full_name: &str) -> bool {
+        PLAIN.iter().any(|(name, _)| name.strip_prefix('.') == Some(full_name))
+    }
+
+    /// The Rust path of a message or enum, by its full name and seen from the module of `package`.
+    pub(crate) fn path_from(&self, package: &str, full_name: &str) -> String {
+        if let Some(path) = self.known(full_name) {
             return path;
         }
         let mut here = package.split('.').filter(|part| !part.is_empty()).peekable();
-        let mut parts: Vec<&str> = message.full_name().split('.').collect();
+        let mut parts: Vec<&str> = full_name.split('.').collect();
         let name = parts.pop().unwrap_or_default();
         let mut there = parts.into_iter().peekable();
         while here.peek().is_some() && here.peek() == there.peek() {

@@ -13,6 +13,7 @@ pub mod model;
 mod naming;
 mod options;
 mod parse;
+mod pattern;
 mod place;
 mod render;
 mod screen;

@@ -4,11 +4,16 @@
 //! that breaks others is refused. Lines are sorted; each starts with what it is and its full name:
 //!
 //! ```text
+//! consumer orders/billing package=shop.orders.v1 filters=order.placed deliver=all ack=explicit ..
+//! event shop.orders.v1.Placed subject=order.placed.{shop} stream=orders id=order_id escape=false
 //! field ai.llm.v1.InferRequest.prompt number=1 type=string label=singular
 //! method ai.llm.v1.LlmService/Infer subject=svc.ai.llm.v1.infer kind=unary request=.. response=..
 //! service ai.llm.v1.LlmService subject=svc.ai.llm.v1 version=1.0.0
+//! stream orders package=shop.orders.v1 subjects=order.> retention=limits storage=file ..
 //! value ai.llm.v1.Role.ROLE_USER number=1
 //! ```
+
+mod messaging;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +29,9 @@ pub fn render(schema: &Schema) -> String {
         package.service.iter().for_each(|found| service(found, &mut lines));
         package.messages.iter().for_each(|found| message(found, &mut lines));
         package.enums.iter().for_each(|found| enumeration(found, &mut lines));
+        lines.extend(package.events.iter().map(messaging::event));
+        lines.extend(package.streams.iter().map(|stream| messaging::stream(stream, &package.name)));
+        lines.extend(package.consumers.iter().map(|consumer| messaging::consumer(consumer, &package.name)));
     }
     lines.sort();
     let mut text = HEADER.to_owned();
@@ -57,7 +65,7 @@ impl fmt::Display for Breakage {
 pub fn check(old: &str, new: &Schema) -> Vec<Breakage> {
     let new = render(new);
     let now: BTreeMap<(&str, &str), Line<'_>> = lines(&new).map(|line| (line.key(), line)).collect();
-    let released = lines(old).filter(|line| is_released(line.name));
+    let released = lines(old).filter(Line::is_released);
     released.filter_map(|line| breakage(&line, now.get(&line.key()))).collect()
 }
 
@@ -75,17 +83,14 @@ pub fn drift(old: &str, new: &Schema) -> Vec<String> {
 fn breakage(old: &Line<'_>, new: Option<&Line<'_>>) -> Option<Breakage> {
     let (kind, name) = old.key();
     let Some(new) = new else {
-        return Some(Breakage {
-            old: old.text.to_owned(),
-            new: None,
-            message: format!("{kind} {name} was removed; keep it and mark it `deprecated`, or make a new version"),
-        });
+        let instead = match kind {
+            "event" | "stream" | "consumer" => "keep it until nobody uses it, or make a new version",
+            _ => "keep it and mark it `deprecated`, or make a new version",
+        };
+        let message = format!("{kind} {name} was removed; {instead}");
+        return Some(Breakage { old: old.text.to_owned(), new: None, message });
     };
-    let promised = old.attributes().filter(|(attribute, _)| is_promise(kind, attribute));
-    let changed = promised.filter(|(attribute, value)| {
-        let now = new.attribute(attribute);
-        now != Some(value) && !(*attribute == "label" && is_presence_only(value, now))
-    });
+    let changed = old.attributes().filter(|(attribute, was)| !keeps(kind, attribute, was, new.attribute(attribute)));
     let changes: Vec<String> = changed
         .map(|(attribute, value)| {
             let now = new.attribute(attribute).unwrap_or("nothing");
@@ -99,21 +104,21 @@ fn breakage(old: &Line<'_>, new: Option<&Line<'_>>) -> Option<Breakage> {
     })
 }
 
-/// A version may rise and a method become idempotent: both break nobody.
-fn is_promise(kind: &str, attribute: &str) -> bool {
-    !matches!((kind, attribute), ("service", "version") | ("method", "idempotency"))
+/// Whether nobody can tell the new value of an attribute from the old one, to their harm.
+fn keeps(kind: &str, attribute: &str, was: &str, is: Option<&str>) -> bool {
+    match (kind, attribute) {
+        // A version may rise and a method become idempotent: both break nobody.
+        ("service", "version") | ("method", "idempotency") => true,
+        ("field", "label") => is == Some(was) || is_presence_only(was, is),
+        ("event" | "stream" | "consumer", _) => messaging::keeps(kind, attribute, was, is),
+        _ => is == Some(was),
+    }
 }
 
 /// `optional` is the same on the wire as no label.
 fn is_presence_only(old: &str, new: Option<&str>) -> bool {
     let plain = |label| matches!(label, "singular" | "optional");
     plain(old) && new.is_some_and(plain)
-}
-
-/// Whether the name is in a package that keeps what it promises: any but alpha and beta versions.
-fn is_released(name: &str) -> bool {
-    let before_release = |part: &str| crate::check::Version::parse(part).is_some_and(|version| version.pre.is_some());
-    !name.split(['.', '/']).any(before_release)
 }
 
 /// `kind name attribute=value ..`
@@ -128,6 +133,13 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn key(&self) -> (&'a str, &'a str) {
         (self.kind, self.name)
+    }
+
+    /// Whether it is of a package that keeps what it promises: any but alpha and beta versions.
+    fn is_released(&self) -> bool {
+        let before_release =
+            |part: &str| crate::check::Version::parse(part).is_some_and(|version| version.pre.is_some());
+        !self.attribute("package").unwrap_or(self.name).split(['.', '/']).any(before_release)
     }
 
     fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {

@@ -1,5 +1,9 @@
 //! A schema that keeps every rule: the one thing code, lock and documents are made from.
 
+mod consumer;
+mod event;
+mod stream;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +12,10 @@ use prost_reflect::DescriptorPool;
 use crate::externs::Externs;
 use crate::place::Places;
 use crate::source::Sources;
+
+pub use self::consumer::{Consumer, Deliver, Replay};
+pub use self::event::{Event, EventItems, FieldPath, SubjectField, Token, TokenKind};
+pub use self::stream::{Discard, Republish, Retention, Storage, Stream};
 
 /// Every package of the compiled files, checked.
 ///
@@ -31,6 +39,21 @@ impl Schema {
         self.packages.iter().filter_map(|package| package.service.as_ref())
     }
 
+    /// The events of all packages, sorted by package.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.packages.iter().flat_map(|package| &package.events)
+    }
+
+    /// The streams of all packages, sorted by package.
+    pub fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.packages.iter().flat_map(|package| &package.streams)
+    }
+
+    /// The durable consumers of all packages, sorted by package.
+    pub fn consumers(&self) -> impl Iterator<Item = &Consumer> {
+        self.packages.iter().flat_map(|package| &package.consumers)
+    }
+
     /// Where the user's files are: the inputs and what they import.
     pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> {
         let files = self.packages.iter().flat_map(|package| &package.files);
@@ -52,6 +75,24 @@ pub struct Package {
     pub messages: Vec<Message>,
     /// Its enums with the nested ones.
     pub enums: Vec<Enum>,
+    /// Its events, in the order of the files.
+    pub events: Vec<Event>,
+    /// The streams that its files declare, in their order.
+    pub streams: Vec<Stream>,
+    /// The durable consumers that its files declare, in their order.
+    pub consumers: Vec<Consumer>,
+    /// The modules with what its files declare.
+    pub rust: PackageItems,
+}
+
+/// The names of what is generated for the streams and consumers of a package.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PackageItems {
+    /// The module of streams: `stream`.
+    pub streams: String,
+    /// The module of consumers: `consumer`.
+    pub consumers: String,
 }
 
 /// A service and how it is called, on the bus and in Rust.

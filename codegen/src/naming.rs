@@ -26,6 +26,14 @@ pub(crate) fn shouty(name: &str) -> String {
     name.to_shouty_snake_case()
 }
 
+/// `agent-messages` as a static: `AGENT_MESSAGES`; a name without letters and digits is none.
+pub(crate) fn constant(name: &str) -> String {
+    match shouty(name) {
+        name if name.is_empty() => "_NONE".to_owned(),
+        name => escape(&name),
+    }
+}
+
 /// The variant of an enum value: `COLOR_RED` of `Color` is `Red`.
 pub(crate) fn variant(enum_name: &str, value: &str) -> String {
     let name = upper_camel(value);
@@ -79,6 +87,14 @@ mod tests {
         ] {
             assert_eq!(snake(proto), function);
             assert_eq!(token(proto), subject);
+        }
+    }
+
+    #[test]
+    fn a_stream_becomes_a_static() {
+        for (name, expected) in [("agent-messages", "AGENT_MESSAGES"), ("7days", "_7DAYS"), ("a", "A"), ("--", "_NONE")]
+        {
+            assert_eq!(constant(name), expected);
         }
     }
 

@@ -103,3 +103,23 @@ impl Report<'_> {
         format!("{}:{line}:{column}", file.display())
     }
 }
+
+/// Something that an option declares, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed<T> {
+    pub(crate) item: T,
+    pub(crate) file: FileDescriptor,
+    pub(crate) path: Vec<i32>,
+}
+
+impl<T> Placed<T> {
+    /// Adds a problem of it.
+    pub(crate) fn refuse(&self, rule: &'static str, message: impl Into<String>, report: &mut Report<'_>) {
+        report.add(&self.file, &self.path, rule, message);
+    }
+
+    /// `path:line:col` of it.
+    pub(crate) fn place(&self, report: &Report<'_>) -> String {
+        report.place(&self.file, &self.path)
+    }
+}

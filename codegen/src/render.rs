@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use proc_macro2::TokenStream;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FileDescriptor, ReflectMessage, Value};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
@@ -25,11 +26,14 @@ pub(crate) fn render(schema: &Schema) -> Result<Files, Error> {
     let mut packages = Vec::new();
     for package in &schema.packages {
         let types = types.remove(&package.name).unwrap_or_default();
-        if types.is_empty() && package.service.is_none() {
+        let messaging = messaging(schema, package)?;
+        if types.is_empty() && package.service.is_none() && messaging.is_empty() {
             continue; // only options, or types that exist elsewhere
         }
         let stem = stem(&package.name);
         let mut code = syn::parse_file(&types).map_err(|error| internal(&error.to_string()))?;
+        let items: syn::File = syn::parse2(messaging).map_err(|error| internal(&error.to_string()))?;
+        code.items.extend(items.items);
         if let Some(service) = &package.service {
             let descriptors = format!("{stem}.bin");
             let tokens = emit::service(service, &descriptors)?;
@@ -50,6 +54,17 @@ pub(crate) fn render(schema: &Schema) -> Result<Files, Error> {
     packages.sort();
     files.insert(TREE.to_owned(), tree(&packages).into_bytes());
     Ok(files)
+}
+
+/// Events, streams and consumers of a package, but for what exists already.
+fn messaging(schema: &Schema, package: &Package) -> Result<TokenStream, Error> {
+    let events = package.events.iter().filter(|event| !schema.externs.covers(&event.name));
+    let mut tokens = events.map(emit::event).collect::<Result<TokenStream, _>>()?;
+    // Whoever has all types of a package has its streams too; the name stands for any of them.
+    if !schema.externs.covers(&format!("{}.specs", package.name)) {
+        tokens.extend(emit::specs(package));
+    }
+    Ok(tokens)
 }
 
 /// The name of a package's files, as `include_proto!` spells it.

@@ -29,6 +29,13 @@ fn user_crate() -> PathBuf {
          // One.\nmessage M {{\n  // See [`M`].\n  big.common.v1.C c = 1;\n}}\n// Many.\nservice Big {{\n{methods}}}\n"
     );
     let common = "syntax = \"proto3\";\npackage big.common.v1;\nmessage C { string text = 1; }\n";
+    let event = "// Something that happens.\nsyntax = \"proto3\";\npackage big.event.v1;\n\
+        import \"subwire/v1/options.proto\";\n\
+        option (subwire.v1.stream) = { name: \"big\" subjects: \"big.>\" };\n\
+        option (subwire.v1.consumer) = { name: \"reader\" stream: \"big\" };\n\
+        // It happens.\nmessage Happened {\n  \
+        option (subwire.v1.event) = { subject: \"big.{text}\" stream: \"big\" id: \"text\" };\n  \
+        // What.\n  string text = 1;\n}\n";
     let build = "fn main() -> Result<(), subwire_build::Error> {\n    subwire_build::compile(&[\"proto\"])\n}\n";
     let lib = "//! Uses what was generated, with its own lints at their strictest.\n\
         #![deny(warnings, missing_docs, unreachable_pub)]\n\
@@ -38,12 +45,17 @@ fn user_crate() -> PathBuf {
         pub mod common {\n    subwire::include_proto!(\"big.common.v1\");\n}\n\
         /// Calls it.\n\
         pub fn last(client: &big::one::v1::BigClient) {\n    \
-            drop(client.do199(big::one::v1::M { c: Some(big::common::v1::C { text: String::new() }) }));\n}\n";
+            drop(client.do199(big::one::v1::M { c: Some(big::common::v1::C { text: String::new() }) }));\n}\n\
+        /// Some of the events, and where they are.\n\
+        pub fn some() -> (big::event::v1::HappenedFilter, usize) {\n    \
+            let specs = big::event::v1::specs();\n    \
+            (big::event::v1::HappenedFilter::new().text(\"x\"), specs.streams.len() + specs.consumers.len())\n}\n";
     write("Cargo.toml", &manifest.replace("WORKSPACE", &workspace.to_string_lossy()));
     write("build.rs", build);
     write("src/lib.rs", lib);
     write("proto/big/one/v1/big.proto", &proto);
     write("proto/big/common/v1/c.proto", common);
+    write("proto/big/event/v1/event.proto", event);
     fs::copy(workspace.join("Cargo.lock"), root.join("Cargo.lock")).expect("the lock");
     root
 }

@@ -1,4 +1,5 @@
-//! The golden files: what is checked in is what is generated. `calls.rs` compiles and calls them.
+//! The golden files: what is checked in is what is generated. `calls.rs` and
+//! `events.rs` compile and call them.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p subwire-build --test golden` rewrites them.
 

@@ -24,14 +24,16 @@ fn files(readme: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn a_crate_written_from_the_readme_says_hello() {
+fn a_crate_written_from_the_readme_says_hello_and_bills_an_order() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let readme = fs::read_to_string(workspace.join("README.md")).expect("the README");
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme");
     fs::remove_dir_all(&root).ok();
     let files = files(&readme);
     let names: Vec<_> = files.iter().map(|(path, _)| *path).collect();
-    assert_eq!(names, ["proto/demo/hello/v1/hello.proto", "Cargo.toml", "build.rs", "src/main.rs"]);
+    let hello = ["proto/demo/hello/v1/hello.proto", "Cargo.toml", "build.rs", "src/main.rs"];
+    let orders = ["proto/demo/shop/v1/shop.proto", "examples/orders.rs"];
+    assert_eq!(names, [&hello[..], &orders].concat());
     for (path, text) in files {
         let path = root.join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
@@ -43,13 +45,17 @@ fn a_crate_written_from_the_readme_says_hello() {
     fs::copy(workspace.join("Cargo.lock"), root.join("Cargo.lock")).expect("the lock");
 
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-    let mut run = Command::new(env!("CARGO"));
-    run.current_dir(&root).args(["run", "--quiet", "--offline"]).env("CARGO_TARGET_DIR", target);
-    for name in ["RUSTFLAGS", "MESSAGE_BUS", "NATS_URL", "NATS_CONTEXT"] {
-        run.env_remove(name);
-    }
-    let output = run.output().expect("cargo");
-    let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{log}");
-    assert_eq!(out, "Hello, world!\n", "{log}");
+    let run = |arguments: &[&str]| {
+        let mut run = Command::new(env!("CARGO"));
+        run.current_dir(&root).args(["run", "--quiet", "--offline"]).args(arguments).env("CARGO_TARGET_DIR", target);
+        for name in ["RUSTFLAGS", "MESSAGE_BUS", "NATS_URL", "NATS_CONTEXT"] {
+            run.env_remove(name);
+        }
+        let output = run.output().expect("cargo");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(run(&[]), "Hello, world!\n");
+    assert_eq!(run(&["--example", "orders"]), "billed order-1 in the eu\n");
 }

@@ -2,9 +2,10 @@
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe};
 pub use std::{
+    borrow::Cow,
     sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -15,8 +16,9 @@ pub use prost_types;
 pub use tower::Service;
 
 pub use crate::{
-    BoxFuture, Call, Channel, Context, Idempotency, Kind, Method, NamedService, Result, RpcRequest, RpcResponse,
-    ServiceInfo, Status, Streaming,
+    AckPolicy, BoxFuture, Call, Channel, ConsumerSpec, Context, Deliver, Discard, Event, EventFields, EventInfo,
+    Filter, Idempotency, Kind, Method, NamedService, ReplayPolicy, Republish, Result, Retention, RpcRequest,
+    RpcResponse, ServiceInfo, Specs, Status, Storage, StreamSpec, Streaming, Token,
 };
 use crate::{
     Code, Metadata,

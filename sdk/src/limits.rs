@@ -57,3 +57,71 @@ pub const SUBJECT_BYTES: usize = 512;
 
 /// Messages that a subscription buffers before it drops and says so.
 pub const SUBSCRIPTION_MESSAGES: usize = 65_536;
+
+/// How long a stream may take to acknowledge a message, or to answer anything else.
+pub const STREAM_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long publishing to a stream may take, with all attempts, when nobody says.
+pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest that an event is published again: half of the two minutes for which a stream knows
+/// its id.
+pub const PUBLISH_HORIZON: Duration = Duration::from_secs(60);
+
+/// Events of an atomic batch: what nats-server takes.
+pub const BATCH_EVENTS: usize = 1_000;
+
+/// Messages that may be published to streams and not acknowledged yet, of one publisher.
+pub const PUBLISH_WINDOW: usize = 1_024;
+
+/// How long a message of a consumer may be out before it is handed out again, when nobody says.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// Messages of a consumer that may be out at one time, when nobody says.
+pub const ACK_PENDING: u32 = 1_000;
+
+/// Messages of a stream that a reader holds and has not taken yet.
+pub const PULL_MESSAGES: usize = 500;
+
+/// Bytes of a stream that a reader holds and has not taken yet; one message may be larger.
+pub const PULL_BYTES: usize = 4 * 1024 * 1024;
+
+/// Events that a subscriber may leave unread before its policy for slow ones decides.
+pub const UNREAD_EVENTS: usize = 8_192;
+
+/// Messages that a worker handles at one time, when nobody says.
+pub const WORKER_CONCURRENCY: usize = 16;
+
+/// Bytes of messages that a worker has in hand: those whose handlers wait, that wait for others of
+/// their key, or that cannot be set aside. Beyond it nothing more is taken.
+pub const WORKER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The ceiling of the first wait between attempts at a message, when nobody says.
+pub const RETRY_BASE: Duration = Duration::from_secs(1);
+
+/// The ceiling of any wait between attempts at a message, when nobody says.
+pub const RETRY_CAP: Duration = Duration::from_secs(60);
+
+/// The longest wait between attempts at a message, whoever asks for it.
+pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long after it was due a message is waited for at least that holds back others of its key.
+pub const ORDER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two attempts of a worker to have its consumer made again.
+pub const REOPEN: Duration = Duration::from_secs(1);
+
+/// How often a worker reports to whoever collects metrics.
+pub const WORKER_REPORT: Duration = Duration::from_secs(10);
+
+/// Messages of which a worker remembers that they are done, when nobody says.
+pub const EFFECTS: usize = 100_000;
+
+/// Dead letters that their stream keeps, unless it is made otherwise.
+pub const DEAD_LETTERS: u64 = 1_000_000;
+
+/// How long the stream of the dead letters knows that it has one already.
+pub const DEAD_LETTER_WINDOW: Duration = Duration::from_secs(3600);
+
+/// Dead letters that are published again in a second, when nobody says.
+pub const REPLAYS_PER_SECOND: u32 = 100;

@@ -259,6 +259,20 @@ impl Status {
         self.with_details(&ErrorInfo { reason: reason.into(), domain: domain.into(), metadata })
     }
 
+    /// Says in front of the message what it is about.
+    pub(crate) fn with_context(mut self, what: impl fmt::Display) -> Self {
+        self.0.message = format!("{what}: {}", self.0.message);
+        self
+    }
+
+    /// Adds to the metadata of its [`ErrorInfo`].
+    pub(crate) fn with_fact(mut self, key: &str, value: String) -> Self {
+        let mut info = self.error_info().unwrap_or_default();
+        info.metadata.insert(key.to_owned(), value);
+        self.0.details.retain(|detail| detail.type_url != ErrorInfo::type_url());
+        self.with_details(&info)
+    }
+
     /// Why, for programs.
     pub fn error_info(&self) -> Option<ErrorInfo> {
         self.details()

@@ -7,7 +7,7 @@ use prost_reflect::{DescriptorPool, EnumDescriptor, FileDescriptor, MessageDescr
 use super::types::{all_enums, all_messages};
 use crate::builtin;
 use crate::externs::Externs;
-use crate::model::ServiceItems;
+use crate::model::{Event, Package, PackageItems, ServiceItems};
 use crate::naming;
 use crate::place::Report;
 
@@ -151,30 +151,72 @@ impl Names {
         self.taken.insert(key, owner);
     }
 
-    /// Names for what is generated for a service: each the first that no message has.
-    pub(super) fn choose(&mut self, service: &ServiceDescriptor) -> ServiceItems {
+    /// Names for what is generated for a service.
+    pub(super) fn of_service(&mut self, service: &ServiceDescriptor) -> ServiceItems {
         let scope = scope_of(service.package_name(), service.full_name());
         let name = naming::upper_camel(service.name());
         let base = match name.strip_suffix("Service") {
             None | Some("") => name.as_str(),
             Some(base) => base,
         };
-        let mut pick = |first: String, second: String| {
-            let numbered = (2u32..).map(|number| format!("{second}{number}"));
-            let candidates = [first, second.clone()].into_iter().chain(numbered);
-            let free = |name: &String| !self.taken.contains_key(&(scope.clone(), name.clone()));
-            let chosen = candidates.into_iter().find(free).unwrap_or_default();
-            let owner = Owner { proto: service.full_name().to_owned(), place: String::new() };
-            self.taken.insert((scope.clone(), chosen.clone()), owner);
-            chosen
-        };
+        let owner = service.full_name();
         ServiceItems {
-            handler: pick(name.clone(), format!("{name}Handler")),
-            client: pick(format!("{base}Client"), format!("{base}RpcClient")),
-            server: pick(format!("{base}Server"), format!("{base}RpcServer")),
-            module: pick("method".to_owned(), "rpc_method".to_owned()),
+            handler: self.choose(&scope, owner, name.clone(), format!("{name}Handler")),
+            client: self.choose(&scope, owner, format!("{base}Client"), format!("{base}RpcClient")),
+            server: self.choose(&scope, owner, format!("{base}Server"), format!("{base}RpcServer")),
+            module: self.choose(&scope, owner, "method".to_owned(), "rpc_method".to_owned()),
         }
     }
+
+    /// The name of an event's filter.
+    pub(super) fn of_filter(&mut self, package: &str, event: &Event) -> String {
+        let scope = scope_of(package, &event.name);
+        // `Self_` is one only because of the keyword.
+        let message = event.rust.message.trim_end_matches('_');
+        self.choose(&scope, &event.name, format!("{message}Filter"), format!("{message}EventFilter"))
+    }
+
+    /// The modules of streams and of consumers.
+    pub(super) fn of_package(&mut self, package: &Package) -> PackageItems {
+        let scope = scope_of(&package.name, &format!("{}.stream", package.name));
+        let mut module = |wanted: bool, name: &str| match wanted {
+            false => String::new(),
+            true => self.choose(&scope, &package.name, name.to_owned(), format!("{name}_spec")),
+        };
+        PackageItems {
+            streams: module(!package.streams.is_empty(), "stream"),
+            consumers: module(!package.consumers.is_empty(), "consumer"),
+        }
+    }
+
+    /// The first name that nothing in the scope has: `first`, `second`, or that with a number.
+    fn choose(&mut self, scope: &str, owner: &str, first: String, second: String) -> String {
+        let free = |name: &String| !self.taken.contains_key(&(scope.to_owned(), name.clone()));
+        let chosen = candidates(first, second).find(free).unwrap_or_default();
+        let owner = Owner { proto: owner.to_owned(), place: String::new() };
+        self.taken.insert((scope.to_owned(), chosen.clone()), owner);
+        chosen
+    }
+}
+
+/// The names of statics in one module: each the first that none before it has.
+#[derive(Default)]
+pub(super) struct Constants {
+    taken: HashSet<String>,
+}
+
+impl Constants {
+    pub(super) fn choose(&mut self, first: String, second: String) -> String {
+        let chosen = candidates(first, second).find(|name| !self.taken.contains(name)).unwrap_or_default();
+        self.taken.insert(chosen.clone());
+        chosen
+    }
+}
+
+fn candidates(first: String, second: String) -> impl Iterator<Item = String> {
+    let numbered = second.clone();
+    let numbered = (2u32..).map(move |number| format!("{numbered}{number}"));
+    [first, second].into_iter().chain(numbered)
 }
 
 /// The Rust module that a type of this full name is in.

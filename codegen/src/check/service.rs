@@ -45,7 +45,7 @@ pub(super) fn build(
         full_name: service.full_name().to_owned(),
         subject: subject(service, options.subject, report),
         version: version(service, options.version, report),
-        description: options.description.unwrap_or_else(|| first_paragraph(&comment)),
+        description: options.description.unwrap_or_else(|| docs::first_paragraph(&comment)),
         comment: docs::lines(&comment),
         deprecated: options.deprecated,
         methods: Vec::new(),
@@ -75,7 +75,7 @@ fn method(
     });
     let type_ref = |message: &prost_reflect::MessageDescriptor| TypeRef {
         proto: message.full_name().to_owned(),
-        rust: externs.path_from(method.parent_service().package_name(), message),
+        rust: externs.path_from(method.parent_service().package_name(), message.full_name()),
     };
     let function = naming::snake(method.name());
     let client_function = match function.as_str() {
@@ -194,12 +194,4 @@ fn version(service: &ServiceDescriptor, option: Option<String>, report: &mut Rep
     let path = [SERVICE, index(service), SERVICE_OPTIONS, options::SERVICE_EXTENSION];
     report.add(&service.parent_file(), &path, "SERVICE_VERSION_SEMVER", message);
     default
-}
-
-/// The first paragraph of a comment in one line.
-fn first_paragraph(comment: &str) -> String {
-    let lines = comment.lines().map(str::trim);
-    let lines = lines.skip_while(|line| line.is_empty());
-    let lines: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
-    lines.join(" ")
 }

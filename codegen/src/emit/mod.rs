@@ -1,12 +1,15 @@
-//! From the model to Rust: one `quote!` for each item of a service.
+//! From the model to Rust: one `quote!` for each item of a service, an event, a stream or a consumer.
 //!
 //! The code names the runtime only through `::subwire::__codegen` and uses absolute paths
 //! throughout, so that no message can take a name away from it.
 
 mod client;
+mod consumer;
+mod event;
 mod handler;
 mod method;
 mod server;
+mod stream;
 
 use std::str::FromStr;
 
@@ -15,7 +18,7 @@ use quote::quote;
 
 use crate::error::Error;
 use crate::messages::internal;
-use crate::model::{Method, Service};
+use crate::model::{Event, Method, Package, Service};
 use crate::naming;
 
 /// Everything that is generated for a service.
@@ -26,6 +29,59 @@ pub(crate) fn service(service: &Service, descriptor_file: &str) -> Result<TokenS
     let server = server::emit(&items);
     let method = method::emit(&items, descriptor_file);
     Ok(quote!(#handler #client #server #method))
+}
+
+/// Everything that is generated for an event.
+pub(crate) fn event(event: &Event) -> Result<TokenStream, Error> {
+    event::emit(event)
+}
+
+/// Everything that is generated for the streams and consumers of a package, if it has any.
+pub(crate) fn specs(package: &Package) -> TokenStream {
+    let streams = module_ident(&package.rust.streams);
+    let consumers = module_ident(&package.rust.consumers);
+    if streams.is_none() && consumers.is_none() {
+        return TokenStream::new();
+    }
+    let modules = [
+        streams.as_ref().map(|module| stream::emit(package, module)),
+        consumers.as_ref().map(|module| consumer::emit(package, module)),
+    ];
+    let of_streams = package.streams.iter().map(|stream| {
+        let constant = naming::ident(&stream.constant);
+        quote!(::core::clone::Clone::clone(&#streams::#constant))
+    });
+    let of_consumers = package.consumers.iter().map(|consumer| {
+        let constant = naming::ident(&consumer.constant);
+        let lazy = consumer::is_lazy(consumer).then(|| quote!(*));
+        quote!(::core::clone::Clone::clone(&#lazy #consumers::#constant))
+    });
+    let docs = of_package("Every stream and consumer", &package.name);
+    quote! {
+        #(#modules)*
+
+        #docs
+        pub fn specs() -> ::subwire::__codegen::Specs {
+            ::subwire::__codegen::Specs {
+                streams: ::std::vec::Vec::from([#(#of_streams),*]),
+                consumers: ::std::vec::Vec::from([#(#of_consumers),*]),
+            }
+        }
+    }
+}
+
+/// The identifier of a module that may be absent.
+fn module_ident(module: &str) -> Option<Ident> {
+    (!module.is_empty()).then(|| naming::ident(module))
+}
+
+/// ` The streams of `agents.squad.v1`.`, for a package that may have no name.
+fn of_package(what: &str, package: &str) -> TokenStream {
+    let docs = match package {
+        "" => format!(" {what} of this package."),
+        package => format!(" {what} of `{package}`."),
+    };
+    quote!(#[doc = #docs])
 }
 
 /// A service whose names are tokens.
@@ -99,6 +155,14 @@ fn docs(comment: &[String], otherwise: String) -> TokenStream {
         line => format!(" {line}"),
     });
     quote!(#(#[doc = #lines])*)
+}
+
+/// `Some(..)` or `None`.
+fn option(value: Option<TokenStream>) -> TokenStream {
+    match value {
+        Some(value) => quote!(::core::option::Option::Some(#value)),
+        None => quote!(::core::option::Option::None),
+    }
 }
 
 fn deprecated(yes: bool) -> Option<TokenStream> {

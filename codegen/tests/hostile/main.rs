@@ -1,5 +1,6 @@
 //! Arbitrary descriptor sets: code or an error, never a panic, and nothing outside a directory.
 
+mod messaging;
 mod repair;
 
 use std::sync::LazyLock;

@@ -74,7 +74,7 @@ mod tests {
     async fn bundles_leave_by_themselves_and_before_what_is_sent_later() {
         let bus = Bus::memory();
         bus.inbox().await.expect("an inbox");
-        let mut subscription = bus.subscribe(Subject::from_static("s"), None).await.expect("subscribed");
+        let mut subscription = bus.listen(Subject::from_static("s"), None).await.expect("subscribed");
         for number in 0..=BUNDLE_MESSAGES {
             bus.bundle(numbered(number)).expect("bundled");
         }

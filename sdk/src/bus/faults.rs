@@ -30,7 +30,7 @@ use crate::limits;
 /// let slow = Duration::from_millis(1)..Duration::from_millis(20);
 /// let (bus, link) = Faults::seeded(7).drop(0.01).duplicate(0.01).reorder(0.01).delay(slow).wrap(&broker);
 ///
-/// let mut greetings = broker.subscribe(Subject::new("greetings")?, None).await?;
+/// let mut greetings = broker.listen(Subject::new("greetings")?, None).await?;
 /// bus.publish(Message::new(Subject::new("greetings")?, "hello")).await?;
 /// assert_eq!(&*greetings.next().await.expect("an open bus").payload, b"hello");
 ///

@@ -1,9 +1,11 @@
 //! [`Message`]: what a bus carries.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::{
-    Code, Status,
+    Code, Event, Result, Status,
     status::reason,
     wire::{header::Headers, subject::Subject},
 };
@@ -26,6 +28,9 @@ pub struct Message {
 /// What a broker says when nobody listens on the subject of a request.
 pub(crate) const NO_RESPONDERS: u16 = 503;
 
+/// The header of a message with a status that has the words for it.
+pub(crate) const DESCRIPTION: &str = "Description";
+
 impl Message {
     /// A message without reply subject or headers.
     pub fn new(subject: Subject, payload: impl Into<Bytes>) -> Self {
@@ -39,11 +44,39 @@ impl Message {
         self
     }
 
+    /// The same, with one header more.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
     /// The same, with these headers.
     #[must_use]
     pub fn with_headers(mut self, headers: Headers) -> Self {
         self.headers = headers;
         self
+    }
+}
+
+/// What can be published: a [`Message`], or a reference to an [`Event`].
+pub trait IntoMessage {
+    /// The message.
+    ///
+    /// # Errors
+    /// As [`Event::to_message`].
+    fn into_message(self) -> Result<Message>;
+}
+
+impl IntoMessage for Message {
+    fn into_message(self) -> Result<Message> {
+        Ok(self)
+    }
+}
+
+impl<E: Event> IntoMessage for &E {
+    fn into_message(self) -> Result<Message> {
+        self.to_message()
     }
 }
 

@@ -19,13 +19,20 @@ use futures_util::{
 use tokio::sync::{OnceCell, broadcast, watch};
 
 use self::bundle::Bundle;
+pub(crate) use self::memory::Router;
 pub use self::{
     faults::{FaultCounts, Faults, FaultsControl},
-    message::{BusEvent, Link, Message},
+    message::{BusEvent, IntoMessage, Link, Message},
     nats::NatsOptions,
 };
 pub use crate::wire::{header::Headers, subject::Subject};
-use crate::{Channel, Result, limits, rpc::inbox::Inbox, wire::reply};
+use crate::{
+    Channel, Result,
+    jetstream::{engine::Engine, remote::Requests},
+    limits,
+    rpc::inbox::Inbox,
+    wire::reply,
+};
 
 /// A connection to a broker: NATS, or one in this process.
 ///
@@ -38,6 +45,8 @@ struct Shared {
     backend: Backend,
     /// Where the replies of this connection's calls arrive; made by the first call.
     inbox: OnceCell<Inbox>,
+    /// Where JetStream's answers arrive; made by the first use of a stream of a server.
+    requests: OnceCell<Requests>,
     /// Requests that are about to be sent. Whatever else is sent goes after them.
     bundle: Arc<Bundle>,
 }
@@ -64,7 +73,7 @@ impl Bus {
     /// variable; else as [`Bus::nats`].
     pub async fn from_env() -> Result<Self> {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        for (name, nearest) in nats::unknown_variables(names, &[]) {
+        for (name, nearest) in nats::unknown_variables(names, &["SUBWIRE_ARCHIVE_URL"]) {
             tracing::warn!(name, nearest, "nothing reads this variable");
         }
         match nats::choose(&|name| std::env::var(name).ok())? {
@@ -91,20 +100,22 @@ impl Bus {
     }
 
     fn over(backend: Backend) -> Self {
-        Self(Arc::new(Shared { backend, inbox: OnceCell::new(), bundle: Arc::default() }))
+        Self(Arc::new(Shared { backend, inbox: OnceCell::new(), requests: OnceCell::new(), bundle: Arc::default() }))
     }
 
-    /// Sends a message. `Ok` means that it is on its way, not that anybody got it.
+    /// Sends an event, or a message: `bus.publish(&event)`. `Ok` means that it is on its way, not that
+    /// anybody got it; for that see [`Events`](crate::Events).
     ///
     /// # Errors
     /// `UNAVAILABLE` while there is no connection, `RESOURCE_EXHAUSTED` if it is larger than
-    /// [`max_payload`](Self::max_payload), `INVALID_ARGUMENT` for headers that are not legal.
-    pub async fn publish(&self, message: Message) -> Result<()> {
-        self.send(message).await
+    /// [`max_payload`](Self::max_payload), `INVALID_ARGUMENT` for headers that are not legal, and for
+    /// a field of the event that its subject cannot hold.
+    pub async fn publish(&self, message: impl IntoMessage) -> Result<()> {
+        self.send(message.into_message()?).await
     }
 
-    /// As [`publish`](Self::publish), but sends where it is called if nothing has to wait. So its future is
-    /// small, and it is part of every call's.
+    /// Sends where it is called if nothing has to wait. So its future is small, and it is part of every
+    /// call's.
     pub(crate) fn send(&self, message: Message) -> Sending<'_> {
         self.send_bundle();
         let sent = match &self.0.backend {
@@ -161,14 +172,15 @@ impl Bus {
         }
     }
 
-    /// Receives what is sent to `subject`, which may have wildcards. In a queue group each message
-    /// goes to one member. Dropping the subscription ends it.
+    /// Receives the bare messages sent to `subject`, which may have wildcards. In a queue group each
+    /// goes to one member. Dropping the subscription ends it. For events see
+    /// [`subscribe`](Self::subscribe).
     ///
     /// Messages sent after [`fence`](Self::fence) returned are certain to arrive.
     ///
     /// # Errors
     /// `UNAVAILABLE` when the bus is closed.
-    pub async fn subscribe(&self, subject: Subject, queue: Option<&str>) -> Result<Subscription> {
+    pub async fn listen(&self, subject: Subject, queue: Option<&str>) -> Result<Subscription> {
         Ok(Subscription(match &self.0.backend {
             Backend::Memory(memory) => Source::Memory(memory.subscribe(subject, queue, limits::SUBSCRIPTION_MESSAGES)),
             Backend::Nats(nats) => Source::Nats(nats.subscribe(subject, queue).await?),
@@ -249,6 +261,15 @@ impl Bus {
         }
     }
 
+    /// The streams, where they are kept in this process.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        match &self.0.backend {
+            Backend::Memory(memory) => Some(memory.engine()),
+            Backend::Nats(_) => None,
+            Backend::Faulty(faulty) => faulty.inner.engine(),
+        }
+    }
+
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus(Arc::downgrade(&self.0))
     }
@@ -262,6 +283,16 @@ impl Bus {
     pub(crate) async fn inbox(&self) -> Result<&Inbox> {
         self.0.inbox.get_or_try_init(|| Inbox::open(self)).await
     }
+
+    /// The requests to JetStream, if there was one.
+    pub(crate) fn opened_requests(&self) -> Option<&Requests> {
+        self.0.requests.get()
+    }
+
+    /// Where JetStream's answers to this connection arrive.
+    pub(crate) async fn requests(&self) -> Result<&Requests> {
+        self.0.requests.get_or_try_init(|| Requests::open(self)).await
+    }
 }
 
 impl fmt::Debug for Bus {
@@ -271,7 +302,7 @@ impl fmt::Debug for Bus {
 }
 
 /// A message that has been sent, or waits to be.
-type Sending<'a> = Either<Ready<Result<()>>, future::BoxFuture<'a, Result<()>>>;
+pub(crate) type Sending<'a> = Either<Ready<Result<()>>, future::BoxFuture<'a, Result<()>>>;
 
 /// A bus that does not keep its connection open.
 #[derive(Clone)]

@@ -46,7 +46,7 @@ impl Inbox {
     pub(crate) async fn open(bus: &Bus) -> Result<Self> {
         let prefix = reply::new_inbox(bus.inbox_prefix());
         let calls = Arc::new(Calls::default());
-        let subscription = bus.subscribe(Subject::trusted(format!("{prefix}.>")), None).await?;
+        let subscription = bus.listen(Subject::trusted(format!("{prefix}.>")), None).await?;
         let router = Router {
             prefix: prefix.clone(),
             calls: calls.clone(),

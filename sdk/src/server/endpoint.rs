@@ -142,8 +142,8 @@ impl Endpoints {
         tasks: &mut JoinSet<()>,
     ) -> Result<()> {
         // First what calls need once they run, then what lets them in.
-        let mut controls = bus.subscribe(Subject::pattern(format!("{}.>", self.instance))?, None).await?;
-        let mut cancels = bus.subscribe(Subject::new(format!("{}.{CANCEL_TOKEN}", self.service))?, None).await?;
+        let mut controls = bus.listen(Subject::pattern(format!("{}.>", self.instance))?, None).await?;
+        let mut cancels = bus.listen(Subject::new(format!("{}.{CANCEL_TOKEN}", self.service))?, None).await?;
         let (to_controls, to_cancels) = (serving.clone(), serving.clone());
         let instance = self.instance.clone();
         tasks.spawn(async move {
@@ -157,7 +157,7 @@ impl Endpoints {
             }
         });
         for endpoint in self.methods {
-            let mut requests = bus.subscribe(endpoint.subject.clone(), Some(QUEUE_GROUP)).await?;
+            let mut requests = bus.listen(endpoint.subject.clone(), Some(QUEUE_GROUP)).await?;
             let serving = serving.clone();
             readers.spawn(async move {
                 let drain = serving.draining();

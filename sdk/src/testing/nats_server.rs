@@ -67,6 +67,8 @@ struct Member {
 #[must_use]
 pub struct NatsServerBuilder {
     jetstream: bool,
+    /// What its disk has room for.
+    store_bytes: Option<u64>,
     config: String,
 }
 
@@ -75,6 +77,12 @@ impl NatsServerBuilder {
     pub fn jetstream(mut self) -> Self {
         self.jetstream = true;
         self
+    }
+
+    /// Has JetStream on a disk that has room for so many bytes.
+    pub fn jetstream_with_bytes(mut self, bytes: u64) -> Self {
+        self.store_bytes = Some(bytes);
+        self.jetstream()
     }
 
     /// Adds lines to the configuration file: authorization, TLS, limits.
@@ -300,7 +308,8 @@ impl NatsServer {
             folder.join("nats.log"),
         );
         if self.settings.jetstream {
-            let _ = writeln!(config, "jetstream {{ store_dir: {:?} }}", folder.join("store"));
+            let limit = self.settings.store_bytes.map(|bytes| format!(", max_file_store: {bytes}")).unwrap_or_default();
+            let _ = writeln!(config, "jetstream {{ store_dir: {:?}{limit} }}", folder.join("store"));
         }
         if let Some(Member { index, route_ports }) = &self.cluster {
             let routes: Vec<_> = route_ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();

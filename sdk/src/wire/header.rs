@@ -23,6 +23,13 @@ impl Headers {
         self.0.push((name.into(), value.into()));
     }
 
+    /// Makes this the one value of `name`.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        let name = name.into();
+        self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(&name));
+        self.append(name, value);
+    }
+
     /// The first value of `name`, in whatever case it was written.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)

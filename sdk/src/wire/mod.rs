@@ -7,3 +7,4 @@ pub(crate) mod percent;
 pub(crate) mod reply;
 pub(crate) mod status;
 pub(crate) mod subject;
+pub(crate) mod token;

@@ -1,6 +1,9 @@
 //! [`Subject`]: where a message goes.
 
-use std::fmt;
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -56,6 +59,14 @@ impl Subject {
         Self(text.into())
     }
 
+    /// A subject put together from tokens that were checked, but may be too long together.
+    pub(crate) fn checked_length(text: String) -> Result<Self> {
+        if text.len() > limits::SUBJECT_BYTES {
+            check(&text)?
+        }
+        Ok(Self(text.into()))
+    }
+
     /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -68,6 +79,13 @@ impl Subject {
 
     pub(crate) fn into_bytes(self) -> Bytes {
         self.0.into_bytes()
+    }
+}
+
+/// For maps: it hashes and compares as its text.
+impl Borrow<str> for Subject {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -99,6 +117,12 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<()> {
 
 fn invalid(text: &str, why: &str) -> Status {
     Status::made_here(Code::InvalidArgument, reason::INVALID_SUBJECT, format!("subject {text:?} is not legal: {why}"))
+}
+
+impl From<Subject> for Cow<'static, str> {
+    fn from(subject: Subject) -> Self {
+        Cow::Owned(subject.as_str().to_owned())
+    }
 }
 
 impl fmt::Display for Subject {

@@ -137,7 +137,7 @@ async fn a_slow_reader_loses_messages_and_is_told() {
     let (bus, link) = Faults::seeded(0).buffer(10).wrap(&broker);
     let subject = Subject::new("s").expect("legal");
     let mut events = bus.events();
-    let mut subscription = bus.subscribe(subject.clone(), None).await.expect("subscribed");
+    let mut subscription = bus.listen(subject.clone(), None).await.expect("subscribed");
     for n in 0..50u32 {
         broker.publish(Message::new(subject.clone(), n.to_string())).await.expect("sent");
     }
@@ -172,8 +172,8 @@ async fn a_wrapped_bus_is_a_connection_of_its_own() {
     let (one, _) = Faults::seeded(0).wrap(&broker);
     let (other, _) = Faults::seeded(0).wrap(&broker);
     let subject = Subject::new("s").expect("legal");
-    let mut of_one = one.subscribe(subject.clone(), None).await.expect("subscribed");
-    let mut of_other = other.subscribe(subject.clone(), None).await.expect("subscribed");
+    let mut of_one = one.listen(subject.clone(), None).await.expect("subscribed");
+    let mut of_other = other.listen(subject.clone(), None).await.expect("subscribed");
     one.close().await.expect("closed");
     assert!(of_one.next().await.is_none());
     assert_eq!(one.publish(Message::new(subject.clone(), "")).await.expect_err("closed").code(), Code::Unavailable);

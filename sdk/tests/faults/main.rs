@@ -308,7 +308,7 @@ fn a_seed_makes_the_same_storm_each_time() {
             let broker = Bus::memory();
             let (bus, link) = storm(seed).drop(0.1).duplicate(0.1).reorder(0.1).wrap(&broker);
             let subject = Subject::new("s").expect("legal");
-            let mut subscription = bus.subscribe(subject.clone(), None).await.expect("subscribed");
+            let mut subscription = bus.listen(subject.clone(), None).await.expect("subscribed");
             for n in 0..500u32 {
                 bus.publish(Message::new(subject.clone(), n.to_string())).await.expect("sent");
                 if n % 10 == 0 {

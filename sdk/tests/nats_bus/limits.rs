@@ -37,9 +37,9 @@ async fn a_denied_subject_is_told() {
     let mut events = bus.events();
     bus.publish(message("may.not.send", "")).await.expect("queued");
     assert!(matches!(next_event(&mut events).await, BusEvent::PublishDenied(subject) if subject == "may.not.send"));
-    let _plain = bus.subscribe(subject("may.not.*"), None).await.expect("queued");
+    let _plain = bus.listen(subject("may.not.*"), None).await.expect("queued");
     assert!(matches!(next_event(&mut events).await, BusEvent::SubscribeDenied(subject) if subject == "may.not.*"));
-    let _queue = bus.subscribe(subject("may.not.join"), Some("g")).await.expect("queued");
+    let _queue = bus.listen(subject("may.not.join"), Some("g")).await.expect("queued");
     assert!(matches!(next_event(&mut events).await, BusEvent::SubscribeDenied(subject) if subject == "may.not.join"));
     soon("a fence", bus.fence()).await.expect("the connection lives");
 }
@@ -111,7 +111,7 @@ async fn a_drain_under_load_loses_nothing() {
     let mut workers = JoinSet::new();
     for drain_after in [1_000, usize::MAX] {
         let bus = bus(&server).await;
-        let mut work = bus.subscribe(subject("work"), Some("q")).await.expect("subscribed");
+        let mut work = bus.listen(subject("work"), Some("q")).await.expect("subscribed");
         soon("a fence", bus.fence()).await.expect("active");
         workers.spawn(async move {
             let mut count = 0;
@@ -174,7 +174,7 @@ async fn closing_sends_what_is_queued_and_ends_everything() {
     assert!(soon("the end", own.next()).await.is_none());
     let status = sender.publish(message("s", "")).await.expect_err("closed");
     assert_eq!((status.code(), status.executed()), (Code::Unavailable, Executed::No));
-    assert!(sender.subscribe(subject("s"), None).await.is_err());
+    assert!(sender.listen(subject("s"), None).await.is_err());
     assert!(sender.link().borrow().closed.is_some());
     sender.close().await.expect("a second time does nothing");
     connections(&server, 1).await;

@@ -49,8 +49,8 @@ async fn one_member_of_a_queue_group_gets_a_message() {
     let server = NatsServer::start().await.expect("a server");
     let bus = bus(&server).await;
     let mut members = [
-        bus.subscribe(subject("q"), Some("g")).await.expect("subscribed"),
-        bus.subscribe(subject("q"), Some("g")).await.expect("subscribed"),
+        bus.listen(subject("q"), Some("g")).await.expect("subscribed"),
+        bus.listen(subject("q"), Some("g")).await.expect("subscribed"),
     ];
     let mut everything = subscribe(&bus, "q").await;
     for number in 0..100 {
@@ -91,7 +91,7 @@ async fn what_breaks_the_protocol_is_refused_before_it_is_sent() {
     let status = bus.publish(message("s", &"x".repeat(1025))).await.expect_err("refused");
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("1025") && status.message().contains("1024"), "{status}");
-    let status = bus.subscribe(subject("s"), Some("a b")).await.expect_err("refused");
+    let status = bus.listen(subject("s"), Some("a b")).await.expect_err("refused");
     assert_eq!(status.code(), Code::InvalidArgument);
     soon("a fence", bus.fence()).await.expect("the connection is as good as before");
 }
@@ -137,7 +137,7 @@ async fn a_subscription_survives_a_long_outage() {
     let mut early = subscribe(&bus, "s").await;
     server.kill();
     disconnected(&bus).await;
-    let mut late = bus.subscribe(subject("s"), None).await.expect("it is made when there is a connection");
+    let mut late = bus.listen(subject("s"), None).await.expect("it is made when there is a connection");
     // Longer than the client tries by itself, so that it has to be replaced.
     tokio::time::sleep(Duration::from_secs(2)).await;
     server.restart().await.expect("restarted");
@@ -153,7 +153,7 @@ async fn a_client_killed_by_a_peer_is_replaced() {
     let server = NatsServer::start().await.expect("a server");
     let (victim, other) = (bus(&server).await, bus(&server).await);
     let mut target = subscribe(&victim, "target").await;
-    let mut group = victim.subscribe(subject("work"), Some("q")).await.expect("subscribed");
+    let mut group = victim.listen(subject("work"), Some("q")).await.expect("subscribed");
     let mut attacker = raw(&server).await;
     let mut epoch = victim.link().borrow().epoch;
     for round in 0..3 {

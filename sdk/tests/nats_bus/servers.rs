@@ -35,7 +35,7 @@ async fn the_first_connection_can_be_waited_for() {
     let mut server = NatsServer::start().await.expect("a server");
     server.kill();
     let bus = Bus::nats(NatsOptions::new(server.url()).retry_initial_connect()).await.expect("it waits");
-    let mut early = bus.subscribe(subject("s"), None).await.expect("made later");
+    let mut early = bus.listen(subject("s"), None).await.expect("made later");
     assert_eq!(bus.publish(message("s", "")).await.expect_err("not yet").code(), Code::Unavailable);
     server.restart().await.expect("started");
     connected_after(&bus, 0).await;

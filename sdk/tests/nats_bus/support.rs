@@ -43,7 +43,7 @@ pub(crate) async fn bus(server: &NatsServer) -> Bus {
 }
 
 pub(crate) async fn subscribe(bus: &Bus, subject: &str) -> Subscription {
-    let subscription = bus.subscribe(self::subject(subject), None).await.expect("subscribed");
+    let subscription = bus.listen(self::subject(subject), None).await.expect("subscribed");
     soon("a fence", bus.fence()).await.expect("the server knows");
     subscription
 }

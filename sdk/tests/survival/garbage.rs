@@ -12,8 +12,8 @@ async fn garbage_does_no_harm() {
     let echo = EchoClient::new(connect(&nats).await);
     // What the service must not be made to say.
     let observer = connect(&nats).await;
-    let mut streams = observer.subscribe(Subject::pattern("$JS.>").expect("legal"), None).await.expect("subscribed");
-    let mut others = observer.subscribe(Subject::pattern("svc.ai.>").expect("legal"), None).await.expect("subscribed");
+    let mut streams = observer.listen(Subject::pattern("$JS.>").expect("legal"), None).await.expect("subscribed");
+    let mut others = observer.listen(Subject::pattern("svc.ai.>").expect("legal"), None).await.expect("subscribed");
     observer.fence().await.expect("the server knows");
 
     let mut flowing = echo

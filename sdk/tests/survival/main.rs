@@ -218,7 +218,7 @@ async fn a_deadly_header_is_survived() {
     let running = Server::builder(&service_bus).add(EchoServer::new(Echo::default())).start().await.expect("a server");
     let echo = EchoClient::new(&client_bus);
     // Somebody who listens to everything learns where the client and the instance listen.
-    let mut tap = connect(&nats).await.subscribe(Subject::pattern("svc.>").expect("legal"), None).await.expect("a tap");
+    let mut tap = connect(&nats).await.listen(Subject::pattern("svc.>").expect("legal"), None).await.expect("a tap");
     works_again(&echo).await;
     let request = within(PATIENCE, "a request", tap.next()).await.expect("open");
     let inbox = request.reply.expect("a reply subject").as_str().to_owned();
@@ -271,7 +271,7 @@ async fn the_service_process() {
     let service = Echo::default();
     let watch = service.watch.clone();
     // First what is asked once it serves.
-    let mut questions = bus.subscribe(Subject::new(STARTED).expect("legal"), None).await.expect("subscribed");
+    let mut questions = bus.listen(Subject::new(STARTED).expect("legal"), None).await.expect("subscribed");
     let _running = Server::builder(&bus).add(EchoServer::new(service)).start().await.expect("a server");
     while let Some(question) = questions.next().await {
         let started = watch.started.load(Ordering::SeqCst) as u64;
@@ -317,7 +317,7 @@ async fn a_service_that_was_stopped_does_not_run_what_has_expired() {
     const TIMEOUT: Duration = Duration::from_millis(500);
     let nats = NatsServer::start().await.expect("a server");
     let bus = connect(&nats).await;
-    let mut replies = bus.subscribe(Subject::new("_INBOX.survival").expect("legal"), None).await.expect("subscribed");
+    let mut replies = bus.listen(Subject::new("_INBOX.survival").expect("legal"), None).await.expect("subscribed");
     let echo = EchoClient::new(&bus);
     let service = Service::start(&nats, &echo).await;
     let before = ask(&bus, &mut replies).await;

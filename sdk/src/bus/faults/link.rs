@@ -264,7 +264,7 @@ impl Shared {
     }
 
     async fn establish(&self, inner: &Bus, slot: &Slot) -> Result<()> {
-        slot.establish(inner.subscribe(slot.subject.clone(), slot.queue.as_deref()).await?);
+        slot.establish(inner.listen(slot.subject.clone(), slot.queue.as_deref()).await?);
         if self.switch.borrow().cut && !self.switch.borrow().mending {
             slot.disconnect(self);
         }

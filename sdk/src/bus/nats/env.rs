@@ -113,7 +113,9 @@ fn from_lookup(lookup: Lookup<'_>) -> Result<NatsOptions> {
     };
 
     let url = group(&["url"]).pop().flatten();
-    let mut options = NatsOptions::new(url.map_or_else(|| DEFAULT_URL.to_owned(), |url| url.value));
+    let (name, url) = url.map_or_else(|| (String::new(), DEFAULT_URL.to_owned()), |url| (url.name, url.value));
+    let mut options = NatsOptions::new(url);
+    options.addresses().map_err(|status| status.with_context(name))?;
     options = with_credentials(options, group(&["user", "password", "token", "creds", "nkey"]), lookup)?;
     if let Some(ca) = group(&["ca"]).pop().flatten() {
         options = options.tls_ca(ca.file(lookup)?);
@@ -275,7 +277,7 @@ mod tests {
             ("MESSAGE_BUS=NATS", "MESSAGE_BUS=NATS: did you mean `nats`?"),
             ("MESSAGE_BUS=mem0ry", "did you mean `memory`?"),
             ("MESSAGE_BUS=kafka", "MESSAGE_BUS=kafka: write `memory` or `nats`"),
-            ("NATS_URL=http://a", "server URL \"http://a\""),
+            ("NATS_URL=http://a", "NATS_URL: server URL \"http://a\""),
             ("NATS_URL=a NATS_USER=s3cret", "NATS_USER is set without the password (NATS_PASSWORD)"),
             ("NATS_URL=a NATS_PASSWORD=s3cret", "NATS_PASSWORD is set without the user (NATS_USER)"),
             ("NATS_URL=a NATS_TOKEN=s3cret NATS_USER=x", "NATS_USER and NATS_TOKEN contradict one another"),

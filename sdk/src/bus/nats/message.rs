@@ -11,7 +11,7 @@ use async_nats::{
 use super::disconnected;
 use crate::{
     Code, Result, Status,
-    bus::message::{Message, too_large},
+    bus::message::{DESCRIPTION, Message, too_large},
     status::reason,
     wire::{header::Headers, subject::Subject},
 };
@@ -47,6 +47,10 @@ pub(super) fn incoming(message: async_nats::Message) -> Message {
         for value in values {
             headers.append(name.to_string(), value.as_str());
         }
+    }
+    // Its place on the wire is beside the status, where no message of ours has room for it.
+    if let Some(words) = message.description.filter(|_| message.status.is_some()) {
+        headers.append(DESCRIPTION, words);
     }
     Message {
         // Each has a buffer of its own, which becomes the string and then the subject.

@@ -1,0 +1,255 @@
+//! [`DeadLetters`]: messages that were set aside.
+
+mod burial;
+mod letter;
+mod replay;
+
+use std::borrow::Cow;
+
+pub(crate) use self::burial::Burial;
+pub use self::{
+    letter::DeadLetter,
+    replay::{ReplayLetters, Replays},
+};
+use crate::{
+    Code, ConsumerSpec, Discard, Events, PublishAck, Result, Status, StreamSpec,
+    bus::Bus,
+    jetstream::{Get, JetStream, Purge},
+    limits,
+    status::reason,
+};
+
+/// The stream of the dead letters, unless somebody says otherwise.
+const STREAM: &str = "dead-letters";
+
+/// The first token of their subjects.
+const PREFIX: &str = "dlq";
+
+/// Messages that workers set aside: to list, to look at, to publish again, to throw away.
+///
+/// A [`Worker`](crate::Worker) writes them into the stream `dead-letters`, on the subject
+/// `dlq.<stream>.<consumer>`, with their bytes and headers and with why. They stay until somebody takes
+/// them out: the stream has no age, and when it is full it refuses more, which keeps the worker from
+/// letting go of its message. A clone is one atomic increment.
+///
+/// ```
+/// # use subwire::{Bus, DeadLetters, Letters, Result};
+/// # async fn example(bus: &Bus) -> Result<()> {
+/// let letters = DeadLetters::new(bus);
+/// let mut list = letters.list(Letters::from_stream("agent-messages")).await?;
+/// while let Some(letter) = list.next().await.transpose()? {
+///     println!("{} after {} attempts: {}", letter.subject, letter.attempts, letter.reason);
+///     letters.replay(letter.place).await?;
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    streams: JetStream,
+    stream: Cow<'static, str>,
+}
+
+impl DeadLetters {
+    /// Those in the stream `dead-letters`.
+    pub fn new(bus: &Bus) -> Self {
+        Self { streams: JetStream::new(bus), stream: Cow::Borrowed(STREAM) }
+    }
+
+    /// Those in another stream: what [`WorkerBuilder::dead_letters`](crate::WorkerBuilder::dead_letters) was
+    /// told.
+    #[must_use]
+    pub fn in_stream(mut self, stream: impl Into<Cow<'static, str>>) -> Self {
+        self.stream = stream.into();
+        self
+    }
+
+    /// The stream that a worker makes when there is none: at most 1,000,000 letters, in a file, with as
+    /// many replicas as the stream that they come from.
+    pub fn spec() -> StreamSpec {
+        StreamSpec {
+            description: Cow::Borrowed("what workers set aside"),
+            max_messages: Some(limits::DEAD_LETTERS),
+            // A letter that is dropped for a newer one is a message lost.
+            discard: Discard::New,
+            duplicate_window: Some(limits::DEAD_LETTER_WINDOW),
+            allow_direct: true,
+            ..StreamSpec::new(STREAM, [format!("{PREFIX}.*.*")])
+        }
+    }
+
+    /// Those of these letters that are there now, the oldest first.
+    ///
+    /// # Errors
+    /// As those of reading a stream. Where there is no stream there are no letters: no error.
+    pub async fn list(&self, letters: Letters) -> Result<LetterList> {
+        let last = match self.streams.stream_info(&self.stream).await {
+            Err(status) if status.code() == Code::NotFound => 0,
+            info => info?.last_sequence,
+        };
+        let subject = letters.subject().unwrap_or_else(|| ">".to_owned());
+        Ok(LetterList { letters: self.clone(), subject, next: 1, last })
+    }
+
+    /// The letter in this place.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is none; `DATA_LOSS` when what lies there is none.
+    pub async fn show(&self, place: u64) -> Result<DeadLetter> {
+        let get = Get::Sequence(place);
+        let stored = self.streams.get_message(&self.stream, &get, false).await?;
+        let letter = stored.and_then(DeadLetter::from_stored).ok_or_else(|| absent(place))??;
+        self.whole(letter).await
+    }
+
+    /// Publishes the message of a letter again, as it was, and takes out the letter when a stream has
+    /// stored the message.
+    ///
+    /// Every consumer of that stream gets it, also those that had done it. Its id is another one, or the
+    /// stream might take it for what it has already; its other `Nats-*` headers, which were orders to the
+    /// broker, are left out.
+    ///
+    /// # Errors
+    /// As [`show`](Self::show) and [`Events::publish`]; the letter is still there.
+    pub async fn replay(&self, place: u64) -> Result<PublishAck> {
+        let letter = self.show(place).await?;
+        self.publish_again(&letter).await
+    }
+
+    /// Publishes the messages of all these letters again, when it is awaited: those that are there now, the
+    /// oldest first.
+    pub fn replay_all(&self, letters: Letters) -> ReplayLetters {
+        ReplayLetters::new(self.clone(), letters)
+    }
+
+    /// Throws a letter away.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is none.
+    pub async fn remove(&self, place: u64) -> Result<()> {
+        let letter = self.show(place).await?;
+        self.take_out(&letter).await
+    }
+
+    /// Throws all these letters away; says how many messages of the stream that were.
+    ///
+    /// # Errors
+    /// As those of changing a stream. Where there is no stream there are no letters: no error.
+    pub async fn purge(&self, letters: Letters) -> Result<u64> {
+        let purge = Purge { subject: letters.subject(), ..Purge::default() };
+        match self.streams.purge_stream(&self.stream, &purge).await {
+            Err(status) if status.code() == Code::NotFound => Ok(0),
+            purged => purged,
+        }
+    }
+
+    /// With the second half of its payload, if that lies elsewhere.
+    async fn whole(&self, mut letter: DeadLetter) -> Result<DeadLetter> {
+        if let Some(rest) = letter.rest {
+            let found = self.streams.get_message(&self.stream, &Get::Sequence(rest), false).await?;
+            let Some(found) = found else {
+                let message = format!("the letter in place {} has lost its second half, place {rest}", letter.place);
+                return Err(Status::made_here(Code::DataLoss, reason::MESSAGE_NOT_FOUND, message));
+            };
+            letter.join(&found.message.payload);
+            letter.rest = Some(rest);
+        }
+        Ok(letter)
+    }
+
+    async fn publish_again(&self, letter: &DeadLetter) -> Result<PublishAck> {
+        let ack = Events::new(self.streams.bus()).publish(letter.replayed(&self.stream)).await?;
+        self.take_out(letter).await?;
+        Ok(ack)
+    }
+
+    async fn take_out(&self, letter: &DeadLetter) -> Result<()> {
+        if let Some(rest) = letter.rest {
+            self.delete(rest).await?;
+        }
+        self.delete(letter.place).await
+    }
+
+    async fn delete(&self, place: u64) -> Result<()> {
+        match self.streams.delete_message(&self.stream, place).await {
+            // Somebody else was quicker.
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            deleted => deleted,
+        }
+    }
+}
+
+fn absent(place: u64) -> Status {
+    let message = format!("there is no dead letter in place {place}");
+    Status::made_here(Code::NotFound, reason::MESSAGE_NOT_FOUND, message)
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Letters {
+    stream: Option<String>,
+    consumer: Option<String>,
+}
+
+impl Letters {
+    /// All of them.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// What came from this stream.
+    pub fn from_stream(stream: impl Into<String>) -> Self {
+        Self { stream: Some(stream.into()), consumer: None }
+    }
+
+    /// What this consumer could not do.
+    pub fn of(consumer: &ConsumerSpec) -> Self {
+        Self { stream: Some(consumer.stream.to_string()), consumer: Some(consumer.name.to_string()) }
+    }
+
+    fn subject(&self) -> Option<String> {
+        let token = |name: &Option<String>| name.clone().unwrap_or_else(|| "*".to_owned());
+        (*self != Self::all()).then(|| format!("{PREFIX}.{}.{}", token(&self.stream), token(&self.consumer)))
+    }
+}
+
+/// Dead letters, one after another. One at a time is in memory.
+#[derive(Debug)]
+pub struct LetterList {
+    letters: DeadLetters,
+    subject: String,
+    /// Where to look next.
+    next: u64,
+    /// What is written behind this is left for the next list, or one could go on for ever.
+    last: u64,
+}
+
+impl LetterList {
+    /// The next one; `None` when there are no more. Cancel-safe.
+    ///
+    /// What lies there and is no letter is an error (`DATA_LOSS`); the next one may be well.
+    pub async fn next(&mut self) -> Option<Result<DeadLetter>> {
+        while self.next <= self.last {
+            let get = Get::Next { from: self.next, subject: self.subject.clone() };
+            // Not by a consumer: it would wait for letters that somebody else takes out meanwhile.
+            let stored = match self.letters.streams.get_message(&self.letters.stream, &get, false).await {
+                Ok(Some(stored)) if stored.sequence <= self.last => stored,
+                Ok(_) => break,
+                Err(status) if status.code() == Code::NotFound => break,
+                Err(status) => return Some(Err(status)),
+            };
+            let place = stored.sequence;
+            let letter = match DeadLetter::from_stored(stored) {
+                Some(Ok(letter)) => self.letters.whole(letter).await,
+                Some(Err(status)) => Err(status),
+                None => {
+                    self.next = place + 1;
+                    continue;
+                }
+            };
+            self.next = place + 1;
+            return Some(letter);
+        }
+        self.next = u64::MAX;
+        None
+    }
+}

@@ -1,0 +1,137 @@
+//! [`Event`]: a message with a subject of its own.
+
+mod fields;
+mod filter;
+mod pipeline;
+mod publish;
+mod request;
+mod subscribe;
+mod unread;
+
+use std::fmt;
+
+pub(crate) use self::subscribe::malformed;
+pub use self::{
+    fields::EventFields,
+    filter::Filter,
+    pipeline::{Pipeline, Published},
+    publish::{Events, Publish},
+    request::Request,
+    subscribe::{Received, Subscribe, Subscriber},
+    unread::WhenSlow,
+};
+use crate::{
+    Result,
+    bus::{Headers, Message, Subject},
+    wire::token,
+};
+
+/// The header that holds the id by which a stream stores a message once (NATS's own name).
+pub(crate) const ID_HEADER: &str = "Nats-Msg-Id";
+
+/// A message with a subject of its own, by the option `(subwire.v1.event)` in its `.proto`.
+///
+/// Implemented by generated code.
+pub trait Event: prost::Message + Default + Clone + Send + Sync + 'static {
+    /// What the schema says of it.
+    const INFO: &'static EventInfo;
+
+    /// Tells the values of the fields in the subject, in their order there.
+    fn fields(&self, fields: &mut EventFields<'_>);
+
+    /// What makes it the same event when it is published twice; `None` if the schema names no field.
+    fn id(&self) -> Option<&str>;
+
+    /// Where it goes.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` naming the field whose value is empty or is not one token of a subject.
+    fn subject(&self) -> Result<Subject> {
+        EventFields::subject(Self::INFO, |fields| self.fields(fields))
+    }
+
+    /// The message that carries it. An id that the schema asks for and that is set goes along.
+    ///
+    /// # Errors
+    /// As [`subject`](Self::subject).
+    fn to_message(&self) -> Result<Message> {
+        let mut message = Message::new(self.subject()?, self.encode_to_vec());
+        if let Some(id) = self.id().filter(|id| !id.is_empty()) {
+            let mut headers = Headers::new();
+            headers.append(ID_HEADER, id);
+            message.headers = headers;
+        }
+        Ok(message)
+    }
+}
+
+/// What the schema says of an event.
+pub struct EventInfo {
+    /// `agents.squad.v1.AgentMessage`
+    pub name: &'static str,
+    /// `agent.message.{recipient_role}.{message_type}`
+    pub subject: &'static str,
+    /// The same in pieces.
+    pub tokens: &'static [Token],
+    /// The stream that stores it.
+    pub stream: Option<&'static str>,
+    /// The field that makes it the same event when it is published twice.
+    pub id: Option<&'static str>,
+    /// Whether values that are not legal in a subject are escaped, instead of being refused.
+    pub escape: bool,
+    /// One line.
+    pub description: &'static str,
+}
+
+impl EventInfo {
+    /// What to subscribe to for all events of this kind: a `*` for each field.
+    pub fn pattern(&self) -> Subject {
+        let tokens = self.tokens.iter().map(|token| match token {
+            Token::Literal(text) => *text,
+            Token::Field(_) => "*",
+        });
+        Subject::trusted(tokens.collect::<Vec<_>>().join("."))
+    }
+
+    /// The fields in a subject with their values, escapes undone; `None` if no event of this kind can
+    /// have that subject.
+    pub fn values(&self, subject: &str) -> Option<Vec<(&'static str, String)>> {
+        let mut values = Vec::new();
+        let mut found = subject.split('.');
+        for token in self.tokens {
+            match (token, found.next()?) {
+                (Token::Literal(text), found) if *text == found => {}
+                (Token::Literal(_), _) => return None,
+                (Token::Field(field), found) if self.escape => values.push((*field, token::unescape(found)?)),
+                (Token::Field(field), found) => values.push((*field, found.to_owned())),
+            }
+        }
+        found.next().is_none().then_some(values)
+    }
+
+    /// Whether an event of this kind can have this subject.
+    pub fn matches(&self, subject: &str) -> bool {
+        let mut tokens = self.tokens.iter();
+        let all = subject.split('.').all(|found| match tokens.next() {
+            Some(Token::Literal(text)) => *text == found,
+            Some(Token::Field(_)) => true,
+            None => false,
+        });
+        all && tokens.next().is_none()
+    }
+}
+
+impl fmt::Debug for EventInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.name, self.subject)
+    }
+}
+
+/// A piece of an event's subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// The same in every subject.
+    Literal(&'static str),
+    /// The value of this field.
+    Field(&'static str),
+}

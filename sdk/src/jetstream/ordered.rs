@@ -1,0 +1,262 @@
+//! [`Ordered`]: a stream in its order, without a gap.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context as TaskContext, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Sleep, sleep};
+
+use super::{
+    AckPolicy, Action, ConsumerInfo, ConsumerSpec, Deliver, Delivered, Deliveries, JetStream, Pull, ReplayPolicy,
+};
+use crate::{BoxFuture, Code, Result, Status, backoff::Backoff, limits};
+
+/// Waits between attempts to read on.
+const REOPEN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(4));
+
+/// Silence after which a reader that has not caught up asks what is left. Nothing says so when what was to
+/// come went instead: by its time to live, or purged.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// After so long without a reader the broker forgets its consumer.
+const INACTIVE: Duration = Duration::from_secs(60);
+
+/// What is read, and from where.
+#[derive(Debug, Clone)]
+pub(crate) struct OrderedSpec {
+    pub(crate) stream: String,
+    /// Which subjects; empty: all.
+    pub(crate) filters: Vec<String>,
+    pub(crate) deliver: Deliver,
+    pub(crate) replay: ReplayPolicy,
+    pub(crate) headers_only: bool,
+}
+
+impl OrderedSpec {
+    /// Everything in `stream`, from its start, as fast as it is taken.
+    pub(crate) fn new(stream: impl Into<String>) -> Self {
+        let (deliver, replay) = (Deliver::All, ReplayPolicy::Instant);
+        Self { stream: stream.into(), filters: Vec::new(), deliver, replay, headers_only: false }
+    }
+}
+
+/// A stream in its order, without a gap, for as long as somebody reads.
+///
+/// Nothing is acknowledged. The broker numbers what it hands out; a number that is missing, a lost
+/// connection or a consumer that is gone make another consumer, which goes on where this one was.
+/// The only final errors: the stream is gone (`NOT_FOUND`), may not be read (`PERMISSION_DENIED`), or
+/// the bus is closed (`UNAVAILABLE`).
+pub(crate) struct Ordered {
+    streams: JetStream,
+    spec: OrderedSpec,
+    state: State,
+    /// The last one read, in the stream.
+    last: Option<u64>,
+    /// The last one read, as this consumer counts.
+    consumer_last: u64,
+    caught_up: bool,
+    silence: Option<Silence>,
+    /// Nothing was left the last time it was asked. What was under way then comes before the next time.
+    nothing_left: bool,
+}
+
+/// Nothing has come for a while.
+enum Silence {
+    Waiting(Pin<Box<Sleep>>),
+    Asking(BoxFuture<Result<ConsumerInfo>>),
+}
+
+enum State {
+    Opening(BoxFuture<Result<Opened>>),
+    Reading { consumer: String, deliveries: Deliveries },
+    Over,
+}
+
+struct Opened {
+    consumer: String,
+    deliveries: Deliveries,
+    pending: u64,
+}
+
+impl Ordered {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// As those that are final.
+    pub(crate) async fn open(streams: JetStream, spec: OrderedSpec) -> Result<Self> {
+        let opened = open(streams.clone(), consumer(&spec, None)).await?;
+        let mut ordered = Self {
+            streams,
+            spec,
+            state: State::Over,
+            last: None,
+            consumer_last: 0,
+            caught_up: false,
+            silence: None,
+            nothing_left: false,
+        };
+        ordered.read(opened);
+        Ok(ordered)
+    }
+
+    /// Whether everything has been read that was stored when it was last heard of.
+    pub(crate) fn caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    /// The next one; `None` after an error. It may have [caught up](Self::caught_up) while this is pending.
+    pub(crate) fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Delivered>>> {
+        loop {
+            let next = match &mut self.state {
+                State::Over => return Poll::Ready(None),
+                State::Opening(opening) => {
+                    match ready!(opening.as_mut().poll(cx)) {
+                        Ok(opened) => self.read(opened),
+                        Err(status) => return self.fail(status),
+                    }
+                    continue;
+                }
+                State::Reading { deliveries, .. } => deliveries.poll_next(cx),
+            };
+            let Poll::Ready(next) = next else {
+                self.poll_silence(cx);
+                return Poll::Pending;
+            };
+            (self.silence, self.nothing_left) = (None, false);
+            match next {
+                Some(Ok(delivered)) if delivered.consumer_sequence == self.consumer_last + 1 => {
+                    self.consumer_last = delivered.consumer_sequence;
+                    self.last = Some(delivered.stream_sequence);
+                    self.caught_up |= delivered.pending == 0;
+                    return Poll::Ready(Some(Ok(delivered)));
+                }
+                Some(Ok(delivered)) => {
+                    let (got, last) = (delivered.consumer_sequence, self.consumer_last);
+                    tracing::debug!(stream = self.spec.stream, got, last, "a gap: reading it again");
+                    self.reopen();
+                }
+                // The consumer is gone: it was forgotten, or its server is.
+                Some(Err(status)) if status.code() == Code::NotFound => self.reopen(),
+                Some(Err(status)) => return self.fail(status),
+                None => self.reopen(),
+            }
+        }
+    }
+
+    /// Finds out whether anything is left, when nothing has come for a while.
+    fn poll_silence(&mut self, cx: &mut TaskContext<'_>) {
+        while !self.caught_up {
+            let silence = self.silence.get_or_insert_with(|| Silence::Waiting(Box::pin(sleep(SILENCE))));
+            match silence {
+                Silence::Waiting(wait) => {
+                    let State::Reading { consumer, .. } = &self.state else { return };
+                    if wait.as_mut().poll(cx).is_pending() {
+                        return;
+                    }
+                    let (streams, stream, consumer) =
+                        (self.streams.clone(), self.spec.stream.clone(), consumer.clone());
+                    let asking = async move { streams.consumer_info(&stream, &consumer).await };
+                    self.silence = Some(Silence::Asking(Box::pin(asking)));
+                }
+                Silence::Asking(asking) => {
+                    let Poll::Ready(info) = asking.as_mut().poll(cx) else { return };
+                    // Who cannot be asked now is asked again later.
+                    let nothing_left = info.is_ok_and(|info| info.pending == 0);
+                    self.caught_up = nothing_left && self.nothing_left;
+                    self.nothing_left = nothing_left;
+                    self.silence = None;
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, status: Status) -> Poll<Option<Result<Delivered>>> {
+        self.state = State::Over;
+        Poll::Ready(Some(Err(status)))
+    }
+
+    fn read(&mut self, Opened { consumer, deliveries, pending }: Opened) {
+        self.consumer_last = 0;
+        self.caught_up |= pending == 0;
+        self.state = State::Reading { consumer, deliveries };
+    }
+
+    fn reopen(&mut self) {
+        self.abandon();
+        let (streams, spec, last) = (self.streams.clone(), self.spec.clone(), self.last);
+        self.state = State::Opening(Box::pin(async move {
+            for attempt in 0.. {
+                sleep(REOPEN.delay(attempt)).await;
+                match again(&streams, &spec, last).await {
+                    Err(status) if may_pass(&streams, &status) => {
+                        tracing::debug!(%status, attempt, "a reader waits for its stream");
+                    }
+                    opened => return opened,
+                }
+            }
+            Err(super::error::polled_again())
+        }));
+    }
+
+    /// The broker need not wait until it notices by itself.
+    fn abandon(&mut self) {
+        if let State::Reading { consumer, .. } = &self.state {
+            self.streams.abandon_consumer(&self.spec.stream, consumer);
+        }
+        self.state = State::Over;
+    }
+}
+
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+impl fmt::Debug for Ordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ordered").field("spec", &self.spec).field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+async fn open(streams: JetStream, spec: ConsumerSpec) -> Result<Opened> {
+    let info = streams.put_consumer(&spec, Action::Create).await?;
+    let pull = Pull { messages: limits::PULL_MESSAGES, bytes: limits::PULL_BYTES };
+    let deliveries = streams.pull(&spec.stream, &spec.name, pull).await?;
+    Ok(Opened { consumer: spec.name.into_owned(), deliveries, pending: info.pending })
+}
+
+/// Goes on after `last`.
+async fn again(streams: &JetStream, spec: &OrderedSpec, last: Option<u64>) -> Result<Opened> {
+    let mut consumer = consumer(spec, last);
+    if last.is_some_and(|last| last > 0) {
+        let stream = streams.stream_info(&spec.stream).await?;
+        if last > Some(stream.last_sequence) {
+            tracing::warn!(stream = spec.stream, "a stream was made anew: reading it from its start");
+            consumer.deliver = Deliver::All;
+        }
+    }
+    open(streams.clone(), consumer).await
+}
+
+/// Whether it makes sense to try again.
+fn may_pass(streams: &JetStream, status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+        && streams.bus().link().borrow().closed.is_none()
+}
+
+/// The consumer that goes on after `last`.
+fn consumer(spec: &OrderedSpec, last: Option<u64>) -> ConsumerSpec {
+    ConsumerSpec {
+        filters: spec.filters.iter().cloned().map(Into::into).collect(),
+        deliver: last.map_or(spec.deliver, |last| Deliver::FromSequence(last + 1)),
+        ack: AckPolicy::None,
+        replay: spec.replay,
+        headers_only: spec.headers_only,
+        inactive_threshold: Some(INACTIVE),
+        ..ConsumerSpec::new(spec.stream.clone(), format!("ordered-{:016x}", rand::random::<u64>()))
+    }
+}

@@ -1,0 +1,179 @@
+//! What [`Remote`] does with single messages of a stream.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Remote,
+    api::{self, PREFIX, Success},
+    name::stream_verb,
+    requests::{Request, late},
+    times::from_rfc3339,
+    waiting::Answer,
+};
+use crate::{
+    Code, Result, Status,
+    bus::{Headers, Message, Subject},
+    jetstream::{Get, StoredMessage, error},
+    status::reason,
+};
+
+/// Statuses of an answer to a direct get.
+const NOT_FOUND: u16 = 404;
+
+/// What the server adds to the headers of a message that it hands out directly, after the message's own.
+const ADDED: [&str; 4] = ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"];
+
+impl Remote<'_> {
+    pub(in crate::jetstream) async fn get_message(
+        &self,
+        stream: &str,
+        get: &Get,
+        direct: bool,
+    ) -> Result<Option<StoredMessage>> {
+        if direct && let Some(found) = self.get_directly(stream, get).await? {
+            return Ok(found);
+        }
+        self.get_from_leader(stream, get).await
+    }
+
+    /// `None`: nobody answers. The stream may be gone, or not allow it; its leader knows.
+    async fn get_directly(&self, stream: &str, get: &Get) -> Result<Option<Option<StoredMessage>>> {
+        let verb = stream_verb("DIRECT.GET", stream)?;
+        let last = match get {
+            // A form of its own, so that a permission can name the subject.
+            Get::Last(subject) => Subject::new(format!("{PREFIX}{verb}.{subject}")).ok(),
+            _ => None,
+        };
+        let message = match last {
+            Some(subject) => Message::new(subject, Bytes::new()),
+            None => Message::new(Subject::trusted(format!("{PREFIX}{verb}")), request(get).to_string()),
+        };
+        match Request::ask(self.bus, message).await? {
+            Answer::Message(message) => match message.status {
+                None => found(*message).map(|found| Some(Some(found))),
+                Some(NOT_FOUND) => Ok(Some(None)),
+                Some(status) => Err(error::refused(error::number::BAD_REQUEST, status, "it takes no such request")),
+            },
+            Answer::NoResponders => Ok(None),
+            Answer::Failed(status) => Err(status),
+            Answer::Late | Answer::Stored(_) => Err(late(&verb)),
+        }
+    }
+
+    async fn get_from_leader(&self, stream: &str, get: &Get) -> Result<Option<StoredMessage>> {
+        #[derive(Deserialize)]
+        struct Found {
+            message: Stored,
+        }
+        #[derive(Deserialize)]
+        struct Stored {
+            subject: String,
+            seq: u64,
+            time: String,
+            #[serde(default)]
+            hdrs: String,
+            #[serde(default)]
+            data: String,
+        }
+        let verb = stream_verb("STREAM.MSG.GET", stream)?;
+        match api::call(self.bus, &verb, &request(get)).await {
+            Ok(Found { message }) => {
+                let headers = BASE64_STANDARD.decode(&message.hdrs).map_err(malformed)?;
+                let payload = BASE64_STANDARD.decode(&message.data).map_err(malformed)?;
+                Ok(Some(StoredMessage {
+                    message: Message::new(Subject::trusted(message.subject), payload)
+                        .with_headers(read_headers(&headers)?),
+                    sequence: message.seq,
+                    time: from_rfc3339(&message.time).ok_or_else(|| malformed("time"))?,
+                }))
+            }
+            Err(status) if is_no_message(&status) => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    pub(in crate::jetstream) async fn delete_message(&self, stream: &str, sequence: u64) -> Result<()> {
+        // Not written over with random bytes: who needs that encrypts the store.
+        let request = json!({"seq": sequence, "no_erase": true});
+        let Success {} = api::call(self.bus, &stream_verb("STREAM.MSG.DELETE", stream)?, &request).await?;
+        Ok(())
+    }
+}
+
+fn is_no_message(status: &Status) -> bool {
+    status.error_info().is_some_and(|info| info.reason == reason::MESSAGE_NOT_FOUND)
+}
+
+fn request(get: &Get) -> Value {
+    match get {
+        Get::Sequence(sequence) => json!({"seq": sequence}),
+        Get::Last(subject) => json!({"last_by_subj": subject}),
+        Get::Next { from, subject } => json!({"seq": from, "next_by_subj": subject}),
+    }
+}
+
+/// A message that was handed out directly, without what was added to it.
+fn found(message: Message) -> Result<StoredMessage> {
+    let Message { headers, payload, .. } = message;
+    let mut kept: Vec<_> = headers.iter().collect();
+    // A message that was republished may have such headers of its own: the server's are the last ones.
+    let [_, subject, sequence, time] = ADDED.map(|added| {
+        let at = kept.iter().rposition(|(name, _)| name.eq_ignore_ascii_case(added));
+        at.map_or("", |at| kept.remove(at).1)
+    });
+    let mut own = Headers::new();
+    for (name, value) in kept {
+        own.append(name.to_owned(), value);
+    }
+    Ok(StoredMessage {
+        message: Message::new(Subject::trusted(subject.to_owned()), payload).with_headers(own),
+        sequence: sequence.parse().map_err(malformed)?,
+        time: from_rfc3339(time).ok_or_else(|| malformed("time"))?,
+    })
+}
+
+/// Headers as they are on the wire: `NATS/1.0`, then a line for each.
+fn read_headers(block: &[u8]) -> Result<Headers> {
+    let text = std::str::from_utf8(block).map_err(malformed)?;
+    let mut headers = Headers::new();
+    for line in text.split("\r\n").skip(1) {
+        if let Some((name, value)) = line.split_once(':') {
+            headers.append(name.to_owned(), value.trim());
+        }
+    }
+    Ok(headers)
+}
+
+fn malformed(what: impl std::fmt::Display) -> Status {
+    Status::new(Code::Internal, format!("a stored message cannot be read: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_line_by_line() {
+        let headers = read_headers(b"NATS/1.0\r\nA: 1\r\nB:2\r\nA: x: y \r\n\r\n").expect("headers");
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [("A", "1"), ("B", "2"), ("A", "x: y")]);
+        assert!(read_headers(b"").expect("none").is_empty());
+        assert!(read_headers(b"NATS/1.0\r\nA: \xff\r\n").is_err());
+    }
+
+    #[test]
+    fn what_the_server_added_is_taken_out_and_the_messages_own_stays() {
+        let message = Message::new(Subject::from_static("_INBOX.a"), "x")
+            .with_header("Nats-Subject", "republished")
+            .with_header("A", "1")
+            .with_header("Nats-Stream", "S")
+            .with_header("Nats-Subject", "a.b")
+            .with_header("Nats-Sequence", "7")
+            .with_header("Nats-Time-Stamp", "2024-11-21T08:00:00Z");
+        let found = found(message).expect("a message");
+        assert_eq!((found.message.subject.as_str(), found.sequence), ("a.b", 7));
+        assert_eq!(found.message.headers.iter().collect::<Vec<_>>(), [("Nats-Subject", "republished"), ("A", "1")]);
+    }
+}
