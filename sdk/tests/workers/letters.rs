@@ -1,0 +1,220 @@
+//! Dead letters: what lies there, and what can be done with it.
+
+use subwire::{
+    Code, Discard, Outcome, Status, StreamSpec,
+    bus::{Message, Subject},
+};
+use tokio::time::Instant;
+
+use crate::*;
+
+on_both_buses!(
+    letters_are_listed_by_where_they_come_from,
+    a_replayed_message_is_handled_and_its_letter_is_gone,
+    a_replay_that_is_not_stored_keeps_the_letter,
+    many_are_replayed_at_a_rate,
+    letters_are_thrown_away,
+    without_a_stream_there_are_no_letters,
+    what_cannot_be_set_aside_is_kept,
+    a_lost_stream_of_letters_is_made_again,
+    a_letter_is_written_once,
+    another_message_in_the_same_place_is_another_letter,
+    a_large_message_is_set_aside_whole,
+    letters_may_lie_elsewhere,
+);
+
+/// Sets everything aside.
+fn undertaker(broker: &Broker) -> WorkerBuilder {
+    let handler =
+        async |_: Delivery, reading: Reading| -> Outcome { Outcome::DeadLetter(format!("not {}", reading.value)) };
+    Worker::builder(&broker.bus).handle(&consumer(), handler)
+}
+
+/// Publishes, and sets it all aside.
+async fn set_aside(broker: &Broker, values: std::ops::Range<u64>) -> Vec<DeadLetter> {
+    let count = values.end - values.start;
+    broker.publish(values).await;
+    // One at a time, so that the letters are in order.
+    let worker = started(undertaker(broker).concurrency(1)).await;
+    let letters = broker.letters_when(count as usize).await;
+    broker.done().await;
+    stopped(worker).await;
+    letters
+}
+
+async fn letters_are_listed_by_where_they_come_from(broker: Broker) {
+    set_aside(&broker, 0..3).await;
+    let dead = DeadLetters::new(&broker.bus);
+    let count = async |letters: Letters| {
+        let mut list = dead.list(letters).await.expect("a list");
+        let mut count = 0;
+        while let Some(letter) = list.next().await {
+            letter.expect("a letter");
+            count += 1;
+        }
+        count
+    };
+    assert_eq!(count(Letters::all()).await, 3);
+    assert_eq!(count(Letters::from_stream("TESTING")).await, 3);
+    assert_eq!(count(Letters::of(&consumer())).await, 3);
+    assert_eq!(count(Letters::from_stream("another")).await, 0);
+    assert_eq!(count(Letters::of(&ConsumerSpec::new("TESTING", "another"))).await, 0);
+    let shown = dead.show(2).await.expect("a letter");
+    assert_eq!((shown.place, &*shown.reason), (2, "not 1"));
+    assert_eq!(shown.decode::<Reading>().expect("a reading"), reading(1));
+    assert_eq!(dead.show(99).await.expect_err("none").code(), Code::NotFound);
+}
+
+async fn a_replayed_message_is_handled_and_its_letter_is_gone(broker: Broker) {
+    set_aside(&broker, 0..2).await;
+    let (pen, mut book) = Book::new();
+    let worker = started(scribe(&broker, &consumer(), pen)).await;
+    let dead = DeadLetters::new(&broker.bus);
+    // Its stream still knows its id, and would not store it under that.
+    let ack = dead.replay(1).await.expect("stored");
+    assert_eq!((&*ack.stream, ack.sequence, ack.duplicate), ("TESTING", 3, false));
+    assert_eq!(book.next().await, Seen { value: 0, attempt: 1 });
+    let left: Vec<_> = broker.letters().await.iter().map(|letter| letter.place).collect();
+    assert_eq!(left, [2]);
+    let stored = Streams::new(&broker.bus).message("TESTING", 3).await.expect("an answer").expect("a message");
+    assert_eq!(stored.message.subject.as_str(), "testing.reading.kitchen.temperature");
+    assert_eq!(stored.message.headers.get("Subwire-Replayed-Id"), Some("reading-0"));
+    assert_eq!(dead.replay(1).await.expect_err("gone").code(), Code::NotFound);
+    broker.done().await;
+    stopped(worker).await;
+}
+
+async fn a_replay_that_is_not_stored_keeps_the_letter(broker: Broker) {
+    set_aside(&broker, 0..1).await;
+    Streams::new(&broker.bus).delete("TESTING").await.expect("deleted");
+    let dead = DeadLetters::new(&broker.bus);
+    assert_eq!(dead.replay(1).await.expect_err("no stream").code(), Code::NotFound);
+    let replays = dead.replay_all(Letters::all()).await.expect("a report");
+    assert_eq!((replays.replayed, replays.failed), (0, 1));
+    assert_eq!(replays.first_failure.expect("one").0, 1);
+    assert_eq!(broker.letters().await.len(), 1);
+}
+
+async fn many_are_replayed_at_a_rate(broker: Broker) {
+    set_aside(&broker, 0..20).await;
+    let begun = Instant::now();
+    let replays =
+        DeadLetters::new(&broker.bus).replay_all(Letters::of(&consumer())).per_second(20).await.expect("done");
+    assert_eq!((replays.replayed, replays.failed), (20, 0));
+    assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert_eq!(broker.letters().await.len(), 0);
+    // In their order.
+    let (pen, mut book) = Book::new();
+    let worker = started(scribe(&broker, &consumer(), pen).concurrency(1)).await;
+    let values: Vec<_> = book.take(20).await.into_iter().map(|seen| seen.value).collect();
+    assert!(values.into_iter().eq(0..20));
+    broker.done().await;
+    stopped(worker).await;
+}
+
+async fn letters_are_thrown_away(broker: Broker) {
+    set_aside(&broker, 0..4).await;
+    let dead = DeadLetters::new(&broker.bus);
+    dead.remove(2).await.expect("removed");
+    assert_eq!(dead.remove(2).await.expect_err("gone").code(), Code::NotFound);
+    assert_eq!(dead.purge(Letters::from_stream("another")).await.expect("purged"), 0);
+    assert_eq!(dead.purge(Letters::of(&consumer())).await.expect("purged"), 3);
+    assert_eq!(broker.letters().await.len(), 0);
+}
+
+async fn without_a_stream_there_are_no_letters(broker: Broker) {
+    let dead = DeadLetters::new(&broker.bus);
+    assert_eq!(broker.letters().await.len(), 0);
+    assert_eq!(dead.purge(Letters::all()).await.expect("nothing"), 0);
+    assert_eq!(dead.replay_all(Letters::all()).await.expect("nothing").replayed, 0);
+    assert_eq!(dead.show(1).await.expect_err("none").code(), Code::NotFound);
+}
+
+async fn what_cannot_be_set_aside_is_kept(broker: Broker) {
+    let tiny = StreamSpec { max_messages: Some(1), ..DeadLetters::spec() };
+    assert_eq!(tiny.discard, Discard::New);
+    broker.publish(0..3).await;
+    let worker = started(undertaker(&broker).dead_letters(tiny).concurrency(1)).await;
+    eventually("no room", async || worker.monitor().counts().burials_failed >= 2).await;
+    let info = Streams::new(&broker.bus).consumer_info("TESTING", "testing").await.expect("a consumer");
+    assert_eq!((info.pending, info.ack_pending, broker.letters().await.len()), (0, 2, 1));
+    // Whenever there is room, one more comes, and each of them once.
+    let mut reasons = Vec::new();
+    for _ in 0..3 {
+        let letters = broker.letters_when(1).await;
+        reasons.push(letters[0].reason.clone());
+        assert!(letters[0].attempts == 1, "it was kept, and not handed out again: {letters:?}");
+        DeadLetters::new(&broker.bus).remove(letters[0].place).await.expect("removed");
+    }
+    reasons.sort();
+    assert_eq!(reasons, ["not 0", "not 1", "not 2"]);
+    broker.done().await;
+    stopped(worker).await;
+}
+
+async fn a_lost_stream_of_letters_is_made_again(broker: Broker) {
+    let worker = started(undertaker(&broker)).await;
+    broker.publish([0]).await;
+    broker.letters_when(1).await;
+    Streams::new(&broker.bus).delete("dead-letters").await.expect("deleted");
+    broker.publish([1]).await;
+    let letters = broker.letters_when(1).await;
+    assert_eq!(letters[0].reason, "not 1");
+    broker.done().await;
+    stopped(worker).await;
+}
+
+async fn a_letter_is_written_once(broker: Broker) {
+    set_aside(&broker, 0..1).await;
+    // The broker has forgotten that it is done, as if it had never heard.
+    Streams::new(&broker.bus).delete_consumer("TESTING", "testing").await.expect("deleted");
+    let worker = started(undertaker(&broker)).await;
+    eventually("again", async || worker.monitor().counts().dead_letters == 1).await;
+    broker.done().await;
+    stopped(worker).await;
+    assert_eq!(broker.letters().await.len(), 1);
+}
+
+async fn another_message_in_the_same_place_is_another_letter(broker: Broker) {
+    set_aside(&broker, 0..1).await;
+    let streams = Streams::new(&broker.bus);
+    streams.delete("TESTING").await.expect("deleted");
+    streams.apply(schema::stream::TESTING.clone()).await.expect("applied");
+    set_aside(&broker, 1..2).await;
+    let letters: Vec<_> =
+        broker.letters_when(2).await.into_iter().map(|letter| (letter.sequence, letter.reason)).collect();
+    assert_eq!(letters, [(1, "not 0".to_owned()), (1, "not 1".to_owned())]);
+}
+
+async fn a_large_message_is_set_aside_whole(broker: Broker) {
+    let subject = Subject::new("testing.note.me").expect("legal");
+    // It leaves no room for what a letter adds.
+    let bytes: Vec<u8> = (0..broker.bus.max_payload() - 200).map(|n| n as u8).collect();
+    let large = Message::new(subject, bytes.clone()).with_header("tenant", "acme");
+    Events::new(&broker.bus).publish(large).id("large").await.expect("stored");
+    let handler = async |_: Delivery, _: Message| -> Result<()> { Err(Status::data_loss("too much")) };
+    let worker = started(Worker::builder(&broker.bus).handle(&consumer(), handler)).await;
+    let letters = broker.letters_when(1).await;
+    broker.done().await;
+    stopped(worker).await;
+    assert!(letters.len() == 1 && letters[0].payload == bytes);
+    let dead = DeadLetters::new(&broker.bus);
+    let ack = dead.replay(letters[0].place).await.expect("stored");
+    let again =
+        Streams::new(&broker.bus).message("TESTING", ack.sequence).await.expect("an answer").expect("a message");
+    assert!(again.message.payload == bytes && again.message.headers.get("tenant") == Some("acme"));
+    let left = Streams::new(&broker.bus).info("dead-letters").await.expect("a stream");
+    assert_eq!(left.messages, 0, "both halves are gone");
+}
+
+async fn letters_may_lie_elsewhere(broker: Broker) {
+    let elsewhere = StreamSpec { discard: Discard::New, ..StreamSpec::new("graveyard", ["dlq.TESTING.*"]) };
+    broker.publish([4]).await;
+    let worker = started(undertaker(&broker).dead_letters(elsewhere)).await;
+    let dead = DeadLetters::new(&broker.bus).in_stream("graveyard");
+    eventually("a letter", async || dead.show(1).await.is_ok()).await;
+    broker.done().await;
+    stopped(worker).await;
+    let names = Streams::new(&broker.bus).names().await.expect("names");
+    assert_eq!(names, ["TESTING", "graveyard"]);
+}
