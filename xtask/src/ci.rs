@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{demo, program, schema::Schema, test::Test};
+use crate::{demo::Demo, program, schema::Schema, test::Test};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ci {
@@ -51,7 +51,11 @@ const STEPS: [Step; 7] = [
         run: Run::Cargo,
     },
     Step { name: "tests", command: "cargo xtask test", run: Run::Xtask(|| Test::default().run()) },
-    Step { name: "demo", command: "cargo xtask demo", run: Run::Xtask(demo::run) },
+    Step {
+        name: "demo",
+        command: "cargo xtask demo --all && cargo xtask demo --all --nats",
+        run: Run::Xtask(Demo::everything),
+    },
 ];
 
 const BENCH: Step = Step {

@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod demo;
 mod nats;
+mod postgres;
 mod program;
 mod schema;
 mod test;
@@ -27,9 +28,9 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Xtask {
-    /// Runs a service and its caller on the embedded bus: nothing to install.
-    Demo,
-    /// Runs all tests, on the embedded bus and on a real nats-server.
+    /// Runs a service and its caller, or other examples, on the embedded bus: nothing to install.
+    Demo(demo::Demo),
+    /// Runs all tests, on the embedded bus, a real nats-server and a real PostgreSQL.
     Test(test::Test),
     /// Writes proto/api.lock, or checks it.
     Schema(schema::Schema),
@@ -45,7 +46,7 @@ impl Xtask {
     fn run(self) -> Result<()> {
         env::set_current_dir(ROOT).context(ROOT)?;
         match self {
-            Self::Demo => demo::run(),
+            Self::Demo(demo) => demo.run(),
             Self::Test(test) => test.run(),
             Self::Schema(schema) => schema.run(),
             Self::Bench(bench) => bench.run(),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{nats, program};
+use crate::{nats, postgres, program};
 
 /// What is built, always the same: other features would build everything a second time.
 const EVERYTHING: [&str; 2] = ["--workspace", "--all-features"];
@@ -17,13 +17,18 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn run(self) -> Result<()> {
-        let server = nats::ensure()?;
+        let mut servers = vec![("NATS_SERVER", nats::ensure()?)];
+        match postgres::ensure() {
+            Ok(folder) => servers.push(("POSTGRES_BIN", folder)),
+            // The tests that need one fail without it. The others need not wait for that.
+            Err(error) => eprintln!("warning: {error:#}"),
+        }
         // Without `--tests`, `cargo test` would run the documentation too, now and again below.
         let runner: &[&str] = if program::has_cargo("nextest") { &["nextest", "run"] } else { &["test", "--tests"] };
-        program::run(program::cargo(runner).args(EVERYTHING).args(&self.arguments).env("NATS_SERVER", &server))?;
+        program::run(program::cargo(runner).args(EVERYTHING).args(&self.arguments).envs(servers.clone()))?;
         if !self.arguments.is_empty() {
             return Ok(());
         }
-        program::run(program::cargo(&["test", "--doc"]).args(EVERYTHING).env("NATS_SERVER", &server))
+        program::run(program::cargo(&["test", "--doc"]).args(EVERYTHING).envs(servers))
     }
 }

@@ -92,6 +92,19 @@ fn only_the_sdk_names_the_nats_client() {
 }
 
 #[test]
+fn the_archive_knows_nothing_of_ours_but_the_sdk() {
+    let edges = edges();
+    let ours: BTreeSet<_> = edges.iter().map(|edge| &edge.from).collect();
+    check(|edge| edge.from == "subwire-archive" && ours.contains(&edge.to) && edge.to != "subwire");
+}
+
+#[test]
+fn only_the_archive_names_the_client_of_its_database() {
+    let clients = ["deadpool-postgres", "tokio-postgres"];
+    check(|edge| clients.contains(&edge.to.as_str()) && edge.from != "subwire-archive");
+}
+
+#[test]
 fn nobody_names_what_is_avoided() {
     // Others may bring async-trait with them: only our own traits do without.
     check(|edge| edge.to == "async-trait" || AVOIDED.contains(&edge.to.as_str()));

@@ -1,17 +1,14 @@
-//! Every program, run for real.
-
-use std::{process::Output, time::Duration};
+//! The programs about services.
 
 use rustix::process::{Pid, Signal, kill_process};
 use subwire::testing::NatsServer;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::{Child, Command},
+    process::Child,
     time::timeout,
 };
 
-/// No program takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::program::{PATIENCE, printed, program, run};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const STREAMING: &str = env!("CARGO_BIN_EXE_streaming");
@@ -19,27 +16,6 @@ const TESTING: &str = env!("CARGO_BIN_EXE_testing");
 const BOTH: &str = env!("CARGO_BIN_EXE_ai_integration");
 const CLIENT: &str = env!("CARGO_BIN_EXE_ai_integration_client");
 const SERVICE: &str = env!("CARGO_BIN_EXE_ai_integration_service");
-
-/// A program with these settings and no others.
-fn program(path: &str, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(path);
-    command.env_clear().envs(settings.iter().copied()).kill_on_drop(true);
-    command
-}
-
-async fn run(path: &str, settings: &[(&str, &str)]) -> Output {
-    let output = program(path, settings).output();
-    timeout(PATIENCE, output).await.expect("the program ends by itself").expect("the program runs")
-}
-
-/// Runs a program that must succeed, silently on standard error, and returns what it printed.
-async fn printed(path: &str, settings: &[(&str, &str)]) -> Vec<String> {
-    let output = run(path, settings).await;
-    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{path}: {}\n{text}\n{errors}", output.status);
-    assert_eq!(errors, "", "{path}");
-    text.lines().map(str::to_owned).collect()
-}
 
 /// What a client of the text generation prints.
 fn check_conversation(lines: &[String], bus: &str) {
@@ -141,5 +117,5 @@ async fn a_service_answers_clients_until_it_is_told_to_stop() {
 
 #[test]
 fn the_smallest_program_stays_small() {
-    assert!(include_str!("../src/bin/hello.rs").lines().count() < 60);
+    assert!(include_str!("../../src/bin/hello.rs").lines().count() < 60);
 }
