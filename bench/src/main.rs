@@ -3,6 +3,7 @@
 //! Only ratios within a run mean anything: machines differ, and the same machine differs from hour to
 //! hour. So what is compared is measured in turns, round after round, and medians are printed.
 
+mod events;
 mod idle;
 mod leak;
 mod load;
@@ -39,6 +40,8 @@ enum What {
     Idle,
     /// A million calls that time out, a million that are cancelled.
     Leak,
+    /// Events published, stored and worked off: subwire and async-nats by hand.
+    Events,
     /// A service to call: what the benchmarks start for themselves.
     #[command(hide = true)]
     Serve { kind: services::Kind, address: String },
@@ -60,6 +63,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(|what| matches!(what, What::Stream)) {
         stream::run(rounds).await?;
+    }
+    if wanted(|what| matches!(what, What::Events)) {
+        events::run(rounds, seconds).await?;
     }
     if wanted(|what| matches!(what, What::Idle)) {
         idle::run().await?;
