@@ -111,6 +111,8 @@ impl State {
         let next = match spec.deliver {
             Deliver::All => first,
             Deliver::New => end,
+            // The last place, as on the server, though its message may be gone.
+            Deliver::Last if matches!(wants, Wants::All) => log.last().max(1),
             Deliver::Last => {
                 let mut newest = log.back_from(log.last()).filter(|view| wants.has(view.entry.subject));
                 newest.next().map_or(first, |view| view.sequence)

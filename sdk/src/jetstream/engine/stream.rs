@@ -240,8 +240,10 @@ impl State {
         for mut consumer in gone {
             consumer.readers.wake_all(&mut self.wakes);
             if self.spec.retention == Retention::Interest {
-                // As on the server, only what this consumer might have acknowledged yet.
-                let sequences: Vec<_> = self.store.log.from(consumer.floor).map(|view| view.sequence).collect();
+                // As on the server: only what this consumer might have acknowledged yet, while there is
+                // another one.
+                let from = if self.consumers.is_empty() { 0 } else { consumer.floor };
+                let sequences: Vec<_> = self.store.log.from(from).map(|view| view.sequence).collect();
                 sequences.into_iter().for_each(|sequence| self.settle(sequence));
             }
         }
