@@ -134,10 +134,9 @@ impl Core {
     /// returns; else what it returns does.
     pub(super) fn done(&self, job: &Job, verdict: &Verdict, took: Duration) -> Option<Sending<'_>> {
         self.note(verdict, took);
-        if job.held.is_some() {
-            job.delivery.end();
-        }
-        let sending = self.streams.ack(job.delivery.delivered(), Ack::Done);
+        // What was never in hand cannot have come again.
+        let again = job.held.as_ref().and_then(|_| job.delivery.end());
+        let sending = self.streams.ack(again.as_deref().unwrap_or(job.delivery.delivered()), Ack::Done);
         self.over(job.key, job.delivery.sequence(), None);
         match sending {
             Sending::Left(sent) => {

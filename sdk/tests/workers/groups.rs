@@ -40,8 +40,10 @@ async fn one_that_fails_is_started_again(broker: Broker) {
     let running = tokio::spawn(group.run(async { _ = stopping.await }));
     broker.publish([1]).await;
     assert_eq!((one.next().await.value, other.next().await.value), (1, 1));
-    Streams::new(&broker.bus).delete_consumer("TESTING", "one").await.expect("deleted");
-    eventually("it has ended", async || matches!(monitor.state(), WorkerState::Stopped)).await;
+    let streams = Streams::new(&broker.bus);
+    streams.delete_consumer("TESTING", "one").await.expect("deleted");
+    let is_there = async || streams.consumer_names("TESTING").await.expect("names") == ["one", "other"];
+    eventually("it is started again", is_there).await;
     broker.publish([2]).await;
     assert_eq!(other.next().await.value, 2, "the other one did not notice");
     while one.next().await.value != 2 {}

@@ -136,9 +136,13 @@ fn reading(value: u64) -> Reading {
     }
 }
 
-/// Three attempts, with a tenth of a second and two between them.
+/// The waits between three attempts. The first is also how long the broker waits for the end of one, so none
+/// is so short that a busy machine could miss it.
+const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(600)];
+
+/// Three attempts, with waits between them.
 fn consumer() -> ConsumerSpec {
-    let backoff = vec![Duration::from_millis(100), Duration::from_millis(200)];
+    let backoff = WAITS.to_vec();
     ConsumerSpec { max_deliver: Some(3), backoff: backoff.into(), ..impatient() }
 }
 

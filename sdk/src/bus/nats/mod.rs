@@ -109,6 +109,8 @@ impl Nats {
     pub(crate) async fn publish(&self, message: Message) -> Result<()> {
         match self.publish_now(message) {
             Ok(sent) => sent,
+            // Behind what was posted before, or it would overtake; else without the way round.
+            Err(message) if self.outbox.is_idle() => self.shared.publish(message).await,
             Err(message) => self.outbox.send(message).await,
         }
     }
