@@ -4,18 +4,17 @@ use std::{
     fmt,
     marker::PhantomData,
     pin::Pin,
-    task::{Context as TaskContext, Poll, ready},
-    time::{Duration, SystemTime},
+    task::{Context as TaskContext, Poll},
+    time::SystemTime,
 };
 
 use futures_util::Stream;
-use tokio::time::sleep;
 
 use crate::{
-    BoxFuture, Bus, Code, Deliver, Event, Filter, ReplayPolicy, Result, Status,
+    Bus, Code, Deliver, Event, Filter, ReplayPolicy, Result, Status,
     bus::{Headers, Subject},
     event::malformed,
-    jetstream::{Delivered, Get, JetStream, Ordered, OrderedSpec},
+    jetstream::{Delivered, JetStream, Ordered, OrderedSpec},
     status::reason,
 };
 
@@ -42,26 +41,9 @@ use crate::{
 /// (`UNAVAILABLE`).
 pub struct Replay<E> {
     reader: Option<Ordered>,
-    end: Option<End>,
+    until_caught_up: bool,
     event: PhantomData<fn() -> E>,
 }
-
-/// How a replay that ends when it has caught up knows that it has.
-///
-/// As a rule the broker says with each message how many are left. Only when the last ones are deleted
-/// before they have come, nobody says anything: then we ask.
-struct End {
-    streams: JetStream,
-    stream: String,
-    subject: String,
-    /// The last place that was read.
-    last: u64,
-    /// Waits, and then asks whether there is more.
-    question: Option<BoxFuture<bool>>,
-}
-
-/// When nothing has come for so long, somebody asks why.
-const SILENCE: Duration = Duration::from_secs(1);
 
 /// An event of the past.
 #[derive(Debug, Clone)]
@@ -104,45 +86,22 @@ impl<E: Event> Replay<E> {
 
     fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Replayed<E>>>> {
         let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
-        if self.end.is_some() && reader.caught_up() {
+        if self.until_caught_up && reader.caught_up() {
             self.reader = None;
             return Poll::Ready(None);
         }
-        let next = match (reader.poll_next(cx), &mut self.end) {
-            (Poll::Ready(next), _) => next,
-            (Poll::Pending, None) => return Poll::Pending,
-            (Poll::Pending, Some(end)) => {
-                ready!(end.poll_is_there(cx));
-                None
+        match reader.poll_next(cx) {
+            Poll::Ready(Some(Ok(delivered))) => Poll::Ready(Some(decode(delivered))),
+            Poll::Ready(last) => {
+                self.reader = None;
+                Poll::Ready(last.map(|last| last.and_then(decode)))
             }
-        };
-        let Some(Ok(delivered)) = next else {
-            self.reader = None;
-            return Poll::Ready(next.map(|end| end.and_then(decode)));
-        };
-        if let Some(end) = &mut self.end {
-            (end.last, end.question) = (delivered.stream_sequence, None);
-        }
-        Poll::Ready(Some(decode(delivered)))
-    }
-}
-
-impl End {
-    /// Ready when nothing is left.
-    fn poll_is_there(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        loop {
-            let question = self.question.get_or_insert_with(|| {
-                let (streams, stream) = (self.streams.clone(), self.stream.clone());
-                let next = Get::Next { from: self.last + 1, subject: self.subject.clone() };
-                Box::pin(async move {
-                    sleep(SILENCE).await;
-                    matches!(streams.get_message(&stream, &next, false).await, Ok(None))
-                })
-            });
-            if ready!(question.as_mut().poll(cx)) {
-                return Poll::Ready(());
+            // What was left may have gone instead of coming.
+            Poll::Pending if self.until_caught_up && reader.caught_up() => {
+                self.reader = None;
+                Poll::Ready(None)
             }
-            self.question = None;
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -230,18 +189,10 @@ impl<E: Event> ReplayBuilder<E> {
             return Err(Status::made_here(Code::InvalidArgument, reason::INVALID_CONFIG, message));
         };
         let subject = self.filter.subject()?.as_str().to_owned();
-        let end = self.until_caught_up.then(|| {
-            let (streams, stream, subject) = (self.streams.clone(), stream.clone(), subject.clone());
-            let last = match self.deliver {
-                Deliver::FromSequence(first) => first - 1,
-                _ => 0,
-            };
-            End { streams, stream, subject, last, question: None }
-        });
         let (deliver, replay) = (self.deliver, self.replay);
         let spec = OrderedSpec { filters: vec![subject], deliver, replay, ..OrderedSpec::new(stream) };
         let reader = Ordered::open(self.streams, spec).await?;
-        Ok(Replay { reader: Some(reader), end, event: PhantomData })
+        Ok(Replay { reader: Some(reader), until_caught_up: self.until_caught_up, event: PhantomData })
     }
 }
 

@@ -9,9 +9,7 @@ use std::{
 
 use tokio::time::{Sleep, sleep};
 
-use super::{
-    AckPolicy, Action, ConsumerInfo, ConsumerSpec, Deliver, Delivered, Deliveries, JetStream, Pull, ReplayPolicy,
-};
+use super::{AckPolicy, Action, ConsumerSpec, Deliver, Delivered, Deliveries, Get, JetStream, Pull, ReplayPolicy};
 use crate::{BoxFuture, Code, Result, Status, backoff::Backoff, limits};
 
 /// Waits between attempts to read on.
@@ -63,10 +61,19 @@ pub(crate) struct Ordered {
     nothing_left: bool,
 }
 
+/// What is left to come.
+enum Left {
+    Something,
+    /// The consumer has handed out everything, and some of it may be under way.
+    NothingPending,
+    /// The stream has nothing more, though its consumer may still count what was deleted.
+    Nothing,
+}
+
 /// Nothing has come for a while.
 enum Silence {
     Waiting(Pin<Box<Sleep>>),
-    Asking(BoxFuture<Result<ConsumerInfo>>),
+    Asking(BoxFuture<Result<Left>>),
 }
 
 enum State {
@@ -156,17 +163,15 @@ impl Ordered {
                     if wait.as_mut().poll(cx).is_pending() {
                         return;
                     }
-                    let (streams, stream, consumer) =
-                        (self.streams.clone(), self.spec.stream.clone(), consumer.clone());
-                    let asking = async move { streams.consumer_info(&stream, &consumer).await };
+                    let asking = left(self.streams.clone(), self.spec.clone(), consumer.clone(), self.last);
                     self.silence = Some(Silence::Asking(Box::pin(asking)));
                 }
                 Silence::Asking(asking) => {
-                    let Poll::Ready(info) = asking.as_mut().poll(cx) else { return };
+                    let Poll::Ready(left) = asking.as_mut().poll(cx) else { return };
                     // Who cannot be asked now is asked again later.
-                    let nothing_left = info.is_ok_and(|info| info.pending == 0);
-                    self.caught_up = nothing_left && self.nothing_left;
-                    self.nothing_left = nothing_left;
+                    let nothing_pending = matches!(left, Ok(Left::NothingPending));
+                    self.caught_up = matches!(left, Ok(Left::Nothing)) || (nothing_pending && self.nothing_left);
+                    self.nothing_left = nothing_pending;
                     self.silence = None;
                 }
             }
@@ -227,6 +232,30 @@ async fn open(streams: JetStream, spec: ConsumerSpec) -> Result<Opened> {
     let pull = Pull { messages: limits::PULL_MESSAGES, bytes: limits::PULL_BYTES };
     let deliveries = streams.pull(&spec.stream, &spec.name, pull).await?;
     Ok(Opened { consumer: spec.name.into_owned(), deliveries, pending: info.pending })
+}
+
+/// What is left to come after `last`.
+async fn left(streams: JetStream, spec: OrderedSpec, consumer: String, last: Option<u64>) -> Result<Left> {
+    let first = match (last, spec.deliver) {
+        (Some(last), _) => last + 1,
+        (None, Deliver::FromSequence(first)) => first,
+        (None, _) => 1,
+    };
+    let all = [">".to_owned()];
+    let filters = if spec.filters.is_empty() { &all[..] } else { &spec.filters };
+    let mut left = Left::Nothing;
+    for filter in filters {
+        let next = Get::Next { from: first, subject: filter.clone() };
+        if streams.get_message(&spec.stream, &next, false).await?.is_some() {
+            left = Left::Something;
+            break;
+        }
+    }
+    // The newest of each subject: what is left there may be older ones, which are not wanted.
+    if matches!(left, Left::Something) && streams.consumer_info(&spec.stream, &consumer).await?.pending == 0 {
+        left = Left::NothingPending;
+    }
+    Ok(left)
 }
 
 /// Goes on after `last`.
