@@ -25,7 +25,10 @@ impl Test {
         }
         // Without `--tests`, `cargo test` would run the documentation too, now and again below.
         let runner: &[&str] = if program::has_cargo("nextest") { &["nextest", "run"] } else { &["test", "--tests"] };
-        program::run(program::cargo(runner).args(EVERYTHING).args(&self.arguments).envs(servers.clone()))?;
+        let mut tests = program::cargo(runner);
+        // One run tells everything that fails.
+        tests.args(EVERYTHING).arg("--no-fail-fast").args(&self.arguments).envs(servers.clone());
+        program::run(&mut tests)?;
         if !self.arguments.is_empty() {
             return Ok(());
         }

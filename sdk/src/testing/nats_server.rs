@@ -32,6 +32,9 @@ const VERSION_MIN: (u32, u32) = (2, 14);
 /// client that dials a dead server on one of those may reach itself, and then holds the port.
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
+/// What the disk of a JetStream has room for, in bytes.
+const ROOM: u64 = 16 << 30;
+
 /// A nats-server on a port and with a store of its own. Killed, with its store, when dropped.
 ///
 /// ```no_run
@@ -66,23 +69,22 @@ struct Member {
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct NatsServerBuilder {
-    jetstream: bool,
-    /// What its disk has room for.
-    store_bytes: Option<u64>,
+    /// What the disk of its JetStream has room for, in bytes.
+    jetstream: Option<u64>,
     config: String,
 }
 
 impl NatsServerBuilder {
-    /// Has JetStream.
-    pub fn jetstream(mut self) -> Self {
-        self.jetstream = true;
-        self
+    /// Has JetStream, with a limit that no test reaches. nats-server's own default is three quarters of
+    /// what the disk happens to have left, and a test would pass or fail by that.
+    pub fn jetstream(self) -> Self {
+        self.jetstream_with_bytes(ROOM)
     }
 
     /// Has JetStream on a disk that has room for so many bytes.
     pub fn jetstream_with_bytes(mut self, bytes: u64) -> Self {
-        self.store_bytes = Some(bytes);
-        self.jetstream()
+        self.jetstream = Some(bytes);
+        self
     }
 
     /// Adds lines to the configuration file: authorization, TLS, limits.
@@ -107,7 +109,7 @@ impl NatsServerBuilder {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn cluster(mut self, size: usize) -> io::Result<Vec<NatsServer>> {
-        self.jetstream = true;
+        self.jetstream.get_or_insert(ROOM);
         let route_ports = (0..size).map(|_| free_port()).collect::<io::Result<Vec<_>>>()?;
         let mut servers = (0..size)
             .map(|index| {
@@ -307,9 +309,9 @@ impl NatsServer {
             self.monitor_port,
             folder.join("nats.log"),
         );
-        if self.settings.jetstream {
-            let limit = self.settings.store_bytes.map(|bytes| format!(", max_file_store: {bytes}")).unwrap_or_default();
-            let _ = writeln!(config, "jetstream {{ store_dir: {:?}{limit} }}", folder.join("store"));
+        if let Some(room) = self.settings.jetstream {
+            let store = folder.join("store");
+            let _ = writeln!(config, "jetstream {{ store_dir: {store:?}, max_file_store: {room} }}");
         }
         if let Some(Member { index, route_ports }) = &self.cluster {
             let routes: Vec<_> = route_ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::fixture::{nats, noise, objects};
 
 /// In CI. The bound below holds for any size.
-const SIZE: usize = 256 * 1024 * 1024;
+const SIZE: usize = 128 * 1024 * 1024;
 
 /// What the process may grow.
 const GROWTH: u64 = 32 * 1024 * 1024;
