@@ -23,7 +23,7 @@ pub use crate::{
 use crate::{
     Code, Metadata,
     call::wrong_kind,
-    context::OverGuard,
+    context::{OverGuard, ReplyMetadata},
     message::Body,
     status::reason,
     streaming::{Decoder, Encoder},
@@ -37,11 +37,11 @@ where
     F: FnOnce(Context, Q) -> Fut + Send + 'static,
     Fut: Future<Output = Result<R>> + Send,
 {
+    let (call, body) = open(request);
     Box::pin(async move {
-        let (cx, guard, body) = open(request);
         let request = one(body)?;
-        let response = caught(handler(cx.clone(), request)).await?;
-        Ok(message(&cx, guard, &response))
+        let response = caught(handler(call.context(), request)).await?;
+        Ok(message(call, &response))
     })
 }
 
@@ -53,11 +53,11 @@ where
     F: FnOnce(Context, Q) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Streaming<R>>> + Send,
 {
+    let (call, body) = open(request);
     Box::pin(async move {
-        let (cx, guard, body) = open(request);
         let request = one(body)?;
-        let responses = caught(handler(cx.clone(), request)).await?;
-        Ok(stream(cx, guard, responses))
+        let responses = caught(handler(call.context(), request)).await?;
+        Ok(stream(call, responses))
     })
 }
 
@@ -69,11 +69,11 @@ where
     F: FnOnce(Context, Streaming<Q>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<R>> + Send,
 {
+    let (call, body) = open(request);
     Box::pin(async move {
-        let (cx, guard, body) = open(request);
-        let requests = many(&cx, body)?;
-        let response = caught(handler(cx.clone(), requests)).await?;
-        Ok(message(&cx, guard, &response))
+        let requests = many(&call, body)?;
+        let response = caught(handler(call.context(), requests)).await?;
+        Ok(message(call, &response))
     })
 }
 
@@ -85,11 +85,11 @@ where
     F: FnOnce(Context, Streaming<Q>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Streaming<R>>> + Send,
 {
+    let (call, body) = open(request);
     Box::pin(async move {
-        let (cx, guard, body) = open(request);
-        let requests = many(&cx, body)?;
-        let responses = caught(handler(cx.clone(), requests)).await?;
-        Ok(stream(cx, guard, responses))
+        let requests = many(&call, body)?;
+        let responses = caught(handler(call.context(), requests)).await?;
+        Ok(stream(call, responses))
     })
 }
 
@@ -99,10 +99,9 @@ pub fn unimplemented(request: RpcRequest) -> BoxFuture<Result<RpcResponse>> {
     Box::pin(async move { Err(Status::made_here(Code::Unimplemented, reason::UNKNOWN_METHOD, message)) })
 }
 
-fn open(request: RpcRequest) -> (Context, OverGuard, Body) {
+fn open(request: RpcRequest) -> (OverGuard, Body) {
     let cx = Context::new(request.method, request.metadata, request.deadline, request.peer);
-    let guard = cx.guard();
-    (cx, guard, request.body)
+    (cx.guarded(), request.body)
 }
 
 fn one<Q: Message + Default>(body: Body) -> Result<Q> {
@@ -112,24 +111,23 @@ fn one<Q: Message + Default>(body: Body) -> Result<Q> {
     }
 }
 
-fn many<Q: Message + Default + 'static>(cx: &Context, body: Body) -> Result<Streaming<Q>> {
+fn many<Q: Message + Default + 'static>(call: &OverGuard, body: Body) -> Result<Streaming<Q>> {
     match body {
         Body::Stream(batches) => {
-            Ok(Streaming::remote(Decoder::new(batches, decode_request, Metadata::new(), cx.deadline())))
+            Ok(Streaming::remote(Decoder::new(batches, decode_request, Metadata::new(), call.deadline())))
         }
         Body::Message(_) => Err(wrong_kind("expected a stream of requests and got one")),
     }
 }
 
-fn message(cx: &Context, guard: OverGuard, response: &impl Message) -> RpcResponse {
-    drop(guard);
-    let body = Body::Message(response.encode_to_vec().into());
-    RpcResponse { metadata: cx.take_metadata(), trailers: cx.take_trailers(), body }
+fn message(mut call: OverGuard, response: &impl Message) -> RpcResponse {
+    let ReplyMetadata { metadata, trailers } = call.take_reply();
+    RpcResponse { metadata, trailers, body: Body::Message(response.encode_to_vec().into()) }
 }
 
-fn stream<R: Message + 'static>(cx: Context, guard: OverGuard, responses: Streaming<R>) -> RpcResponse {
-    let metadata = cx.take_metadata();
-    let body = Body::Stream(Box::new(Encoder::response(responses, cx, guard)));
+fn stream<R: Message + 'static>(call: OverGuard, responses: Streaming<R>) -> RpcResponse {
+    let metadata = call.take_metadata();
+    let body = Body::Stream(Box::new(Encoder::response(responses, call)));
     RpcResponse { metadata, trailers: Metadata::new(), body }
 }
 
@@ -141,8 +139,10 @@ fn decode_request<Q: Message + Default>(bytes: Bytes) -> Result<Q> {
 }
 
 /// A handler that panics fails its own call and no other.
-async fn caught<T>(handler: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(&*panic)))
+///
+/// Not `async`: that would make room for the handler twice.
+pub(crate) fn caught<T>(handler: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    AssertUnwindSafe(handler).catch_unwind().map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&*panic))))
 }
 
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Status {

@@ -4,6 +4,8 @@ use std::{
     fmt,
     future::{Future, IntoFuture},
     marker::PhantomData,
+    pin::Pin,
+    task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
 
@@ -12,7 +14,7 @@ use prost::Message;
 
 use crate::{
     BoxFuture, Channel, Code, Context, Metadata, Method, Peer, Result, Status, Streaming,
-    layer::deadline,
+    layer::deadline::{self, Within},
     message::{Body, RpcRequest, RpcResponse},
     status::reason,
     streaming::{Decoder, Encoder},
@@ -81,7 +83,7 @@ impl<'a, Q, R> Call<'a, Q, R> {
 
 impl<Q: IntoBody, R: FromResponse> Call<'_, Q, R> {
     /// Sends the call and returns the response with its metadata and trailers.
-    pub fn response(self) -> impl Future<Output = Result<Response<R>>> + Send + 'static {
+    pub fn response(self) -> ResponseFuture<Response<R>> {
         self.send(|response, deadline| {
             let RpcResponse { metadata, trailers, body } = response;
             let message = R::from_response(body, metadata.clone(), deadline)?;
@@ -89,10 +91,7 @@ impl<Q: IntoBody, R: FromResponse> Call<'_, Q, R> {
         })
     }
 
-    fn send<T: Send + 'static>(
-        self,
-        finish: impl FnOnce(RpcResponse, Deadline) -> Result<T> + Send + 'static,
-    ) -> impl Future<Output = Result<T>> + Send + 'static {
+    fn send<T>(self, finish: Finish<T>) -> ResponseFuture<T> {
         let request = self.metadata.and_then(|mut metadata| {
             if let Some(parent) = &self.parent {
                 inherit_trace(&mut metadata, parent.metadata())?;
@@ -117,11 +116,8 @@ impl<Q: IntoBody, R: FromResponse> Call<'_, Q, R> {
                 options: defaults.transport.clone(),
             })
         });
-        let sent = request.map(|request| (request.deadline, self.channel.send(request)));
-        async move {
-            let (deadline, response) = sent?;
-            finish(deadline::within(deadline, response).await?, deadline)
-        }
+        let sent = request.map(|request| Within::new(request.deadline, self.channel.send(request)));
+        ResponseFuture { sent: sent.map_err(Some), finish }
     }
 }
 
@@ -139,10 +135,40 @@ fn inherit_trace(metadata: &mut Metadata, parent: &Metadata) -> Result<()> {
 
 impl<Q: IntoBody, R: FromResponse> IntoFuture for Call<'_, Q, R> {
     type Output = Result<R>;
-    type IntoFuture = BoxFuture<Result<R>>;
+    type IntoFuture = ResponseFuture<R>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send(|response, deadline| R::from_response(response.body, response.metadata, deadline)))
+        self.send(|response, deadline| R::from_response(response.body, response.metadata, deadline))
+    }
+}
+
+/// A call that has been sent. Dropping it cancels the call.
+#[must_use = "a call that is not awaited is cancelled"]
+pub struct ResponseFuture<T> {
+    /// What was wrong before it was sent is told once.
+    sent: std::result::Result<Within<BoxFuture<Result<RpcResponse>>>, Option<Status>>,
+    finish: Finish<T>,
+}
+
+/// What is made of a response.
+type Finish<T> = fn(RpcResponse, Deadline) -> Result<T>;
+
+impl<T> Future for ResponseFuture<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<T>> {
+        let finish = self.finish;
+        let (response, deadline) = match &mut self.sent {
+            Ok(sent) => (ready!(Pin::new(&mut *sent).poll(cx)), sent.deadline()),
+            Err(status) => (Err(status.take().unwrap_or_else(polled_again)), None),
+        };
+        Poll::Ready(response.and_then(|response| finish(response, deadline)))
+    }
+}
+
+impl<T> fmt::Debug for ResponseFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
 
@@ -214,6 +240,10 @@ fn decode_response<M: Message + Default>(bytes: Bytes) -> Result<M> {
         let message = format!("the response is not a `{}`: {error}", std::any::type_name::<M>());
         Status::made_here(Code::Internal, reason::MALFORMED_RESPONSE, message).with_source(error)
     })
+}
+
+fn polled_again() -> Status {
+    Status::internal("the future of a call was polled after its end")
 }
 
 pub(crate) fn wrong_kind(message: &str) -> Status {

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use crate::{
     BoxFuture, Result, Status,
-    message::{RpcRequest, RpcResponse, TransportOptions},
+    message::{RpcRequest, RpcResponse, SharedOptions, TransportOptions},
 };
 
 /// Anything that can carry a call: a bus, or a server in this very process.
@@ -29,7 +29,7 @@ pub struct Channel {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Defaults {
     pub(crate) timeout: Option<Duration>,
-    pub(crate) transport: Arc<TransportOptions>,
+    pub(crate) transport: SharedOptions,
 }
 
 /// Carries one call. Written for a bus, for a generated server and for any tower service.
@@ -192,7 +192,7 @@ impl ChannelBuilder {
 
     /// The channel.
     pub fn build(self) -> Channel {
-        let defaults = Defaults { timeout: self.timeout, transport: Arc::new(self.transport) };
+        let defaults = Defaults { timeout: self.timeout, transport: self.transport.into() };
         Channel { transport: self.channel.transport, defaults: Arc::new(defaults) }
     }
 }

@@ -120,16 +120,8 @@ impl Context {
     }
 
     /// Marks the call as over when dropped. The future or the stream of the handler holds it.
-    pub(crate) fn guard(&self) -> OverGuard {
-        OverGuard(self.clone())
-    }
-
-    pub(crate) fn take_metadata(&self) -> Metadata {
-        self.reply(|reply| std::mem::take(&mut reply.metadata))
-    }
-
-    pub(crate) fn take_trailers(&self) -> Metadata {
-        self.reply(|reply| std::mem::take(&mut reply.trailers))
+    pub(crate) fn guarded(self) -> OverGuard {
+        OverGuard(self)
     }
 
     fn reply<T>(&self, with: impl FnOnce(&mut ReplyMetadata) -> T) -> T {
@@ -152,8 +144,37 @@ impl fmt::Debug for Context {
 /// Ends the call it guards.
 pub(crate) struct OverGuard(Context);
 
+impl OverGuard {
+    /// The call, as its handler sees it.
+    pub(crate) fn context(&self) -> Context {
+        self.0.clone()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+
+    /// Takes what the handler has added so far.
+    pub(crate) fn take_reply(&mut self) -> ReplyMetadata {
+        match Arc::get_mut(&mut self.0.0) {
+            // The handler is done with it, as a rule, and there is nobody to lock out.
+            Some(call) => std::mem::take(call.reply.get_mut().unwrap_or_else(PoisonError::into_inner)),
+            None => self.0.reply(std::mem::take),
+        }
+    }
+
+    /// Takes the metadata that the handler has added so far, and leaves the trailers.
+    pub(crate) fn take_metadata(&self) -> Metadata {
+        self.0.reply(|reply| std::mem::take(&mut reply.metadata))
+    }
+}
+
 impl Drop for OverGuard {
     fn drop(&mut self) {
+        if Arc::strong_count(&self.0.0) == 1 {
+            // Nobody else has it, to look at it or to wait.
+            return;
+        }
         self.0.0.over.store(true, Ordering::Release);
         self.0.0.when_over.notify_waiters();
     }

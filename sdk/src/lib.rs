@@ -34,7 +34,7 @@ use std::{future::Future, pin::Pin};
 
 pub use self::{
     bus::Bus,
-    call::{Call, FromResponse, IntoBody, Response},
+    call::{Call, FromResponse, IntoBody, Response, ResponseFuture},
     channel::{Channel, ChannelBuilder},
     context::{Context, Peer},
     dead_letters::{DeadLetter, DeadLetters, LetterList, Letters, ReplayLetters, Replays},

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::Deref,
     sync::Arc,
     task::{Context as TaskContext, Poll},
 };
@@ -20,7 +21,7 @@ pub struct RpcRequest {
     pub(crate) deadline: Option<Instant>,
     pub(crate) peer: Peer,
     pub(crate) body: Body,
-    pub(crate) options: Arc<TransportOptions>,
+    pub(crate) options: SharedOptions,
 }
 
 /// What a channel asks of its bus; without meaning in process.
@@ -34,9 +35,27 @@ pub(crate) struct TransportOptions {
     pub(crate) max_message_bytes: usize,
 }
 
-impl Default for TransportOptions {
-    fn default() -> Self {
-        Self { namespace: None, wait_for_ready: false, max_message_bytes: crate::limits::MESSAGE_BYTES }
+impl TransportOptions {
+    const DEFAULT: Self =
+        Self { namespace: None, wait_for_ready: false, max_message_bytes: crate::limits::MESSAGE_BYTES };
+}
+
+/// What every call through a channel shares. What nobody has set costs a call nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedOptions(Option<Arc<TransportOptions>>);
+
+impl From<TransportOptions> for SharedOptions {
+    fn from(options: TransportOptions) -> Self {
+        Self(Some(Arc::new(options)))
+    }
+}
+
+impl Deref for SharedOptions {
+    type Target = TransportOptions;
+
+    fn deref(&self) -> &TransportOptions {
+        static DEFAULT: TransportOptions = TransportOptions::DEFAULT;
+        self.0.as_deref().unwrap_or(&DEFAULT)
     }
 }
 

@@ -111,7 +111,11 @@ impl Bus {
     /// [`max_payload`](Self::max_payload), `INVALID_ARGUMENT` for headers that are not legal, and for
     /// a field of the event that its subject cannot hold.
     pub async fn publish(&self, message: impl IntoMessage) -> Result<()> {
-        self.send(message.into_message()?).await
+        let message = message.into_message()?;
+        let Backend::Nats(nats) = &self.0.backend else { return self.send(message).await };
+        self.send_bundle();
+        // Without a look first whether it has to wait, which costs more than the way to the client.
+        nats.publish(message).await
     }
 
     /// Sends where it is called if nothing has to wait. So its future is small, and it is part of every

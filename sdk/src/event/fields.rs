@@ -1,9 +1,14 @@
 //! [`EventFields`]: from the fields of an event to its subject.
 
-use std::fmt::Display;
+use std::{cell::Cell, fmt::Display};
 
 use super::{EventInfo, Token};
-use crate::{Code, Result, Status, bus::Subject, status::reason, wire::token};
+use crate::{Code, Result, Status, bus::Subject, limits, status::reason, wire::token};
+
+thread_local! {
+    /// Where subjects are put together: a thread makes one at a time.
+    static ROOM: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// Takes the values of the fields in an event's subject, in their order there.
 ///
@@ -20,14 +25,19 @@ pub struct EventFields<'a> {
 impl<'a> EventFields<'a> {
     /// The subject that `fill` describes.
     pub(super) fn subject(info: &'a EventInfo, fill: impl FnOnce(&mut Self)) -> Result<Subject> {
-        let subject = String::with_capacity(info.subject.len() + 32);
-        let mut fields = Self { info, rest: info.tokens, subject, failure: None };
+        let mut fields = Self { info, rest: info.tokens, subject: ROOM.take(), failure: None };
+        fields.subject.clear();
         fields.literals();
         fill(&mut fields);
-        match fields.failure {
+        let subject = match fields.failure {
             Some(status) => Err(status),
-            None => Subject::checked_length(fields.subject),
+            // Copied: a string with room left would take a second allocation to be shared.
+            None => Subject::checked_length(&fields.subject),
+        };
+        if fields.subject.capacity() <= limits::SUBJECT_BYTES {
+            ROOM.set(fields.subject);
         }
+        subject
     }
 
     /// A string field; `None` where it, or a message around it, is not set.

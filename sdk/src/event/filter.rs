@@ -73,7 +73,7 @@ impl<E: Event> Filter<E> {
                 },
             }
         }
-        Subject::checked_length(subject)
+        Subject::checked_length(&subject)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Code, Result, Status, bus::Subject, status::reason};
 pub(super) fn subject(prefix: &str, key: &str) -> Result<Subject> {
     match key.split('.').find_map(|token| check(token).err()) {
         Some(why) => Err(illegal("key", key, why)),
-        None => Subject::checked_length(format!("{prefix}{key}")),
+        None => Subject::checked_length(&format!("{prefix}{key}")),
     }
 }
 
@@ -24,7 +24,7 @@ pub(super) fn filter(prefix: &str, filter: &str) -> Result<String> {
             return Err(illegal("filter", filter, why));
         }
     }
-    Ok(Subject::checked_length(format!("{prefix}{filter}"))?.as_str().to_owned())
+    Ok(Subject::checked_length(&format!("{prefix}{filter}"))?.as_str().to_owned())
 }
 
 /// ADR-8: `[-/_=.a-zA-Z0-9]+`.

@@ -1,13 +1,16 @@
 //! The end of a call's time.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{Code, Context, Result, Status, limits, status::reason};
 
@@ -15,14 +18,37 @@ use crate::{Code, Context, Result, Status, limits, status::reason};
 ///
 /// Work that is ready at once never touches a timer; that is most calls in process.
 pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut work = pin!(work);
-    let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-    match (first, deadline) {
-        (Poll::Ready(outcome), _) => outcome,
-        (Poll::Pending, None) => work.await,
-        (Poll::Pending, Some(deadline)) => {
-            tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(exceeded()))
+    Within::new(deadline, pin!(work)).await
+}
+
+/// Work, for as long as it may take.
+pub(crate) struct Within<F> {
+    work: F,
+    deadline: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F> Within<F> {
+    pub(crate) fn new(deadline: Option<Instant>, work: F) -> Self {
+        Self { work, deadline, timer: None }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+impl<T, F: Future<Output = Result<T>> + Unpin> Future for Within<F> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<T>> {
+        if let Poll::Ready(outcome) = Pin::new(&mut self.work).poll(cx) {
+            return Poll::Ready(outcome);
         }
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        // Work that used up its task's budget must not keep its deadline from being seen.
+        pin!(unconstrained(timer.as_mut())).poll(cx).map(|()| Err(exceeded()))
     }
 }
 

@@ -58,7 +58,7 @@ impl Store {
             return Err(status.with_field_violation("name", "it is empty"));
         }
         let subject = format!("$O.{}.M.{}", self.name, URL_SAFE.encode(name));
-        Subject::checked_length(subject).map_err(|status| {
+        Subject::checked_length(&subject).map_err(|status| {
             let message = format!("the name {name:?} is too long for an object of the store {}", self.name);
             Status::made_here(Code::InvalidArgument, reason::INVALID_SUBJECT, message)
                 .with_field_violation("name", status.message())

@@ -22,7 +22,7 @@ use crate::{
     channel::Transport,
     layer::deadline,
     limits,
-    message::{Batch, Batches, Body, Room, RpcRequest, RpcResponse, TransportOptions},
+    message::{Batch, Batches, Body, Room, RpcRequest, RpcResponse, SharedOptions},
     status::reason,
     wire::{
         frame::{self, Frame, Head},
@@ -66,7 +66,7 @@ struct Request {
     method: &'static Method,
     metadata: Metadata,
     deadline: Option<Instant>,
-    options: Arc<TransportOptions>,
+    options: SharedOptions,
 }
 
 /// A call that is registered, with its request message ready but for the payload.

@@ -2,14 +2,12 @@
 
 use std::{
     future::{Future, poll_fn},
-    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{
@@ -17,10 +15,11 @@ use super::{
     serving::{Job, Serving},
 };
 use crate::{
+    __codegen::caught,
     Code, Kind, Metadata, Peer, Result, Status,
     bus::Message,
     layer::deadline,
-    message::{Body, RpcRequest, RpcResponse},
+    message::{Body, RpcRequest, RpcResponse, SharedOptions},
     rpc::{exchange::Exchange, incoming::Incoming, outgoing::Outgoing},
     status::reason,
     wire::{call_id::CallId, frame::Frame, header::Headers, reply::ReplyTo, status, subject::Subject},
@@ -51,7 +50,8 @@ impl Serving {
             deadline,
             peer: Peer::Inbox(reply.slice(caller.as_ref().map_or(reply.as_str(), |caller| caller.inbox))),
             body: Body::Message(message.payload),
-            options: self.transport.clone(),
+            // They mean nothing on this side.
+            options: SharedOptions::default(),
         };
         let framed = endpoint.method.kind.streams_requests() || message.headers.get(status::FRAME).is_some();
         let call = caller.map(|caller| caller.call);
@@ -71,6 +71,7 @@ impl Serving {
         call: Option<CallId>,
     ) {
         let deadline = request.deadline;
+        // A layer that panics fails the call and nothing else; handlers are caught further in.
         let mut response = pin!(caught(endpoint.channel.send(request)));
         let outcome = match poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await {
             Poll::Ready(outcome) => outcome,
@@ -273,11 +274,6 @@ fn marks(kind: Kind) -> Headers {
         headers.append(status::FRAME, "1");
     }
     headers
-}
-
-/// A layer that panics fails the call and nothing else; handlers are caught further in.
-async fn caught(response: impl Future<Output = Result<RpcResponse>>) -> Result<RpcResponse> {
-    AssertUnwindSafe(response).catch_unwind().await.unwrap_or_else(|panic| Err(crate::__codegen::panicked(&*panic)))
 }
 
 fn is_peer_cancel(status: &Status) -> bool {

@@ -26,7 +26,6 @@ use crate::{
     Code, Kind, Result, Status,
     bus::{Bus, Message},
     limits,
-    message::TransportOptions,
     rpc::{calls::Calls, exchange::Exchange, inbox::BEAT_TOKEN},
     status::reason,
     wire::{
@@ -51,8 +50,6 @@ pub(crate) struct Serving {
     abort: CancellationToken,
     freshness: Mutex<Freshness>,
     early_cancels: EarlyCancels,
-    /// What every request is given, though it means nothing on this side.
-    pub(super) transport: Arc<TransportOptions>,
 }
 
 /// A call that has been let in.
@@ -76,7 +73,6 @@ impl Serving {
             abort: CancellationToken::new(),
             freshness: Mutex::default(),
             early_cancels: EarlyCancels::default(),
-            transport: Arc::default(),
             options,
         }
     }

@@ -10,7 +10,7 @@ use futures_util::Stream;
 use prost::Message;
 
 use crate::{
-    Context, Metadata, Result, Status, Streaming,
+    Metadata, Result, Status, Streaming,
     context::OverGuard,
     message::{Batch, BatchWriter, Batches, Room, entry_len},
 };
@@ -24,7 +24,7 @@ pub(crate) struct Encoder<T> {
     /// What the last batch took, as the guess for the next one.
     capacity: usize,
     /// The call whose answer this is. A request stream has none.
-    call: Option<(Context, OverGuard)>,
+    call: Option<OverGuard>,
 }
 
 impl<T> Encoder<T> {
@@ -32,8 +32,8 @@ impl<T> Encoder<T> {
         Self { messages, held: None, end: None, capacity: 64, call: None }
     }
 
-    pub(crate) fn response(messages: Streaming<T>, cx: Context, guard: OverGuard) -> Self {
-        Self { call: Some((cx, guard)), ..Self::request(messages) }
+    pub(crate) fn response(messages: Streaming<T>, call: OverGuard) -> Self {
+        Self { call: Some(call), ..Self::request(messages) }
     }
 
     fn poll_message(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T>>> {
@@ -87,6 +87,6 @@ impl<T: Message + 'static> Batches for Encoder<T> {
     }
 
     fn trailers(&mut self) -> Metadata {
-        self.call.as_ref().map(|(cx, _)| cx.take_trailers()).unwrap_or_default()
+        self.call.as_mut().map(|call| call.take_reply().trailers).unwrap_or_default()
     }
 }

@@ -60,9 +60,9 @@ impl Subject {
     }
 
     /// A subject put together from tokens that were checked, but may be too long together.
-    pub(crate) fn checked_length(text: String) -> Result<Self> {
+    pub(crate) fn checked_length(text: &str) -> Result<Self> {
         if text.len() > limits::SUBJECT_BYTES {
-            check(&text)?
+            check(text)?
         }
         Ok(Self(text.into()))
     }

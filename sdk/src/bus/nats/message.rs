@@ -3,9 +3,7 @@
 use std::str::FromStr;
 
 use async_nats::{
-    Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind,
-    client::{PublishError, traits::Publisher as _},
-    message::OutboundMessage,
+    Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind, client::PublishError, message::OutboundMessage,
 };
 
 use super::disconnected;
@@ -16,14 +14,8 @@ use crate::{
     wire::{header::Headers, subject::Subject},
 };
 
-/// Puts a message into the client's queue; waits while that is full. Dropped while it waits, the
-/// message is lost.
-pub(super) async fn send(client: &Client, message: Message) -> Result<()> {
-    let size = message.payload.len() + message.headers.wire_len();
-    client.publish_message(outbound(message)?).await.map_err(|error| refused(&error, size, client))
-}
-
 /// A message as async-nats sends it.
+#[inline]
 pub(super) fn outbound(message: Message) -> Result<OutboundMessage> {
     let Message { subject, reply, headers, payload, .. } = message;
     let headers = (!headers.is_empty()).then(|| header_map(&headers)).transpose()?;
@@ -62,6 +54,7 @@ pub(super) fn incoming(message: async_nats::Message) -> Message {
     }
 }
 
+#[inline]
 pub(super) fn outgoing(subject: Subject) -> Result<async_nats::Subject> {
     async_nats::Subject::from_utf8(subject.into_bytes()).map_err(|_| invalid_subject())
 }

@@ -107,11 +107,10 @@ impl Nats {
 
     /// Hands a message to the client; waits while its queue is full, but not for a connection.
     pub(crate) async fn publish(&self, message: Message) -> Result<()> {
-        match self.publish_now(message) {
-            Ok(sent) => sent,
-            // Behind what was posted before, or it would overtake; else without the way round.
-            Err(message) if self.outbox.is_idle() => self.shared.publish(message).await,
-            Err(message) => self.outbox.send(message).await,
+        match self.outbox.is_idle() {
+            true => self.shared.publish(message).await,
+            // Behind what was posted before, or it would overtake.
+            false => Box::pin(self.outbox.send(message)).await,
         }
     }
 

@@ -1,7 +1,13 @@
 //! [`Shared`]: what the tasks of a bus see of it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, PoisonError, RwLock},
+    task::Poll,
+};
 
+use async_nats::client::traits::Publisher as _;
 use tokio::sync::{broadcast, watch};
 
 use super::{Connection, Registry, disconnected, message};
@@ -37,15 +43,24 @@ impl Shared {
         })
     }
 
+    /// Puts a message into the client's queue; waits while that is full. Dropped while it waits, the
+    /// message is lost.
     pub(super) async fn publish(&self, message: Message) -> Result<()> {
         let connection = self.connected()?;
-        tokio::select! {
-            biased;
-            sent = message::send(&connection.client, message) => sent,
-            // Polled only when the queue is full. What waits there must not go out on another
-            // connection, long after the caller has given up.
-            () = self.lost(&connection) => Err(disconnected()),
-        }
+        let client = &connection.client;
+        let size = message.payload.len() + message.headers.wire_len();
+        let mut sending = pin!(client.publish_message(message::outbound(message)?));
+        let sent = match poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+            Poll::Ready(sent) => sent,
+            // What waits in a full queue must not go out on another connection, long after the caller
+            // has given up.
+            Poll::Pending => tokio::select! {
+                biased;
+                sent = sending => sent,
+                () = Box::pin(self.lost(&connection)) => return Err(disconnected()),
+            },
+        };
+        sent.map_err(|error| message::refused(&error, size, client))
     }
 
     /// The client, if it is connected, and to the server that the link speaks of.

@@ -59,7 +59,7 @@ impl StreamEffects {
     fn subject(&self, key: &str) -> Result<Subject> {
         let mut subject = format!("{PREFIX}.{}.", self.name);
         token::escape(key, &mut subject);
-        Subject::checked_length(subject)
+        Subject::checked_length(&subject)
     }
 }
 
