@@ -73,8 +73,8 @@ impl DeadLetter {
         let message = delivered.message.clone();
         Self {
             place: 0,
-            stream: delivered.stream.to_string(),
-            consumer: delivered.consumer.to_string(),
+            stream: delivered.origin.stream.to_string(),
+            consumer: delivered.origin.consumer.to_string(),
             sequence: delivered.stream_sequence,
             subject: message.subject,
             headers: message.headers,

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, fmt};
 
+use tokio::task::coop::consume_budget;
+
 use super::publish::Attempt;
 use crate::{
     Result,
@@ -71,6 +73,18 @@ impl Pipeline {
     /// go on; the pipeline can still be used.
     pub async fn publish(&mut self, event: impl IntoMessage) -> Result<()> {
         let message = event.into_message()?;
+        // Where nothing has to wait, others want their turn all the same.
+        consume_budget().await;
+        if self.in_flight.is_empty()
+            && let Some(answer) = self.streams.publish_here(&message)
+        {
+            match answer {
+                Ok(ack) => self.stored(ack),
+                // Told where it would be if the stream were far away.
+                Err(status) => self.in_flight.push_back(Attempt::refused(message, status)),
+            }
+            return Ok(());
+        }
         while self.in_flight.len() >= self.window {
             self.acknowledged().await?;
         }
@@ -96,15 +110,24 @@ impl Pipeline {
         let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
         let ended = oldest.finish(&self.streams).await;
         self.in_flight.pop_front();
-        let number = self.ended;
+        match ended {
+            Ok(ack) => self.stored(ack),
+            Err(status) => {
+                let number = self.ended;
+                self.ended += 1;
+                return Err(status.with_fact("event", number.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(&mut self, ack: PublishAck) {
         self.ended += 1;
-        let ack = ended.map_err(|status| status.with_fact("event", number.to_string()))?;
         match ack.duplicate {
             true => self.published.duplicates += 1,
             false => self.published.stored += 1,
         }
         self.published.last = Some(ack);
-        Ok(())
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, future::IntoFuture, pin::Pin, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    task::coop::consume_budget,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{ID_HEADER, pipeline::Pipeline};
 use crate::{
@@ -186,7 +189,13 @@ impl<'a> IntoFuture for Publish<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let mut attempt = Attempt::new(self.streams, self.message?, self.timeout).await;
+            let message = self.message?;
+            // Where nothing has to wait, others want their turn all the same.
+            consume_budget().await;
+            if let Some(answer) = self.streams.publish_here(&message) {
+                return answer;
+            }
+            let mut attempt = Attempt::new(self.streams, message, self.timeout).await;
             attempt.repeatable |= self.finds_out;
             attempt.finish(self.streams).await
         })
@@ -219,6 +228,11 @@ impl Attempt {
         let repeatable = has(ID_HEADER) && !has(header::EXPECTED_SEQUENCE) && !has(header::EXPECTED_SUBJECT_SEQUENCE);
         let last = within(deadline, streams.publish(message.clone())).await;
         Self { message, repeatable, count: 1, last, deadline }
+    }
+
+    /// One that was refused where it was made.
+    pub(super) fn refused(message: Message, status: Status) -> Self {
+        Self { message, repeatable: false, count: 1, last: Err(status), deadline: Instant::now() }
     }
 
     /// Waits for the answer, and tries again where that is safe. Cancel-safe.

@@ -15,8 +15,7 @@ use crate::{Result, bus::Message};
 pub(crate) struct Delivered {
     /// The message as it was published; `reply` is not the publisher's.
     pub(crate) message: Message,
-    pub(crate) stream: Arc<str>,
-    pub(crate) consumer: Arc<str>,
+    pub(crate) origin: Arc<Origin>,
     /// Its place in the stream.
     pub(crate) stream_sequence: u64,
     /// Counts what this consumer handed out: a hole is a loss on the way.
@@ -28,6 +27,13 @@ pub(crate) struct Delivered {
     /// How many the consumer has not handed out yet.
     pub(crate) pending: u64,
     pub(crate) ticket: Ticket,
+}
+
+/// Who has handed out a message. All of a reader's deliveries share one.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) stream: Box<str>,
+    pub(crate) consumer: Box<str>,
 }
 
 /// By what a delivery is acknowledged.

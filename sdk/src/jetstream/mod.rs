@@ -25,7 +25,8 @@ use futures_util::future::ready;
 
 use self::{delivery::Source, engine::Engine, remote::Remote};
 pub(crate) use self::{
-    delivery::{Ack, Delivered, Deliveries, Pull, Ticket},
+    delivery::{Ack, Delivered, Deliveries, Origin, Pull, Ticket},
+    engine::Done,
     info::{Action, Get, Purge},
     ordered::{Ordered, OrderedSpec},
 };
@@ -74,9 +75,14 @@ impl JetStream {
     /// As [`Bus::publish`]: nothing was sent.
     pub(crate) async fn publish(&self, message: Message) -> Result<Acknowledgement> {
         Ok(Acknowledgement(match self.doer() {
-            Doer::Memory(engine) => Answer::Here(Some(engine.publish(message))),
+            Doer::Memory(engine) => Answer::Here(Some(engine.publish(&message))),
             Doer::Remote(remote) => Answer::Coming(remote.publish(message).await?),
         }))
+    }
+
+    /// The same where the answer is there at once, because the stream is in this process.
+    pub(crate) fn publish_here(&self, message: &Message) -> Option<Result<PublishAck>> {
+        self.bus.engine().map(|engine| engine.publish(message))
     }
 
     /// Stores all of these, or none. They must all belong to one stream that allows it.
@@ -209,6 +215,17 @@ impl JetStream {
         match &delivered.ticket {
             Ticket::Memory(ticket) => Sending::Left(ready(ticket.ack(&ack))),
             Ticket::Remote(ticket) => Remote::new(&self.bus).ack(ticket, &ack),
+        }
+    }
+
+    /// Says of a delivery that it is done: where that can wait for a moment, with others of `done`.
+    pub(crate) fn ack_done(&self, delivered: &Delivered, done: &mut Done) -> Option<Sending<'_>> {
+        match &delivered.ticket {
+            Ticket::Memory(ticket) => {
+                done.add(ticket);
+                None
+            }
+            Ticket::Remote(ticket) => Some(Remote::new(&self.bus).ack(ticket, &Ack::Done)),
         }
     }
 

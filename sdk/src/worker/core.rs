@@ -31,7 +31,7 @@ use crate::{
     backoff::Backoff,
     bus::Sending,
     dead_letters::{Burial, DeadLetter},
-    jetstream::{Ack, Delivered, JetStream},
+    jetstream::{Ack, Delivered, Done, JetStream},
 };
 
 /// Waits between attempts to set a message aside.
@@ -131,14 +131,14 @@ impl Core {
     }
 
     /// Sees to it that a message that is done does not come again. As a rule it has done so when it
-    /// returns; else what it returns does.
-    pub(super) fn done(&self, job: &Job, verdict: &Verdict, took: Duration) -> Option<Sending<'_>> {
+    /// returns, or `done` will; else what it returns does.
+    pub(super) fn done(&self, job: &Job, verdict: &Verdict, took: Duration, done: &mut Done) -> Option<Sending<'_>> {
         self.note(verdict, took);
         // What was never in hand cannot have come again.
         let again = job.held.as_ref().and_then(|_| job.delivery.end());
-        let sending = self.streams.ack(again.as_deref().unwrap_or(job.delivery.delivered()), Ack::Done);
+        let sending = self.streams.ack_done(again.as_deref().unwrap_or(job.delivery.delivered()), done);
         self.over(job.key, job.delivery.sequence(), None);
-        match sending {
+        match sending? {
             Sending::Left(sent) => {
                 if let Err(status) = sent.into_inner() {
                     unsaid(&job.delivery, &status);

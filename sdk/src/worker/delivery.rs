@@ -70,7 +70,7 @@ impl Delivery {
 
     /// The stream that it lies in.
     pub fn stream(&self) -> &str {
-        &self.0.delivered.stream
+        &self.0.delivered.origin.stream
     }
 
     /// Its place there.
@@ -85,7 +85,7 @@ impl Delivery {
 
     /// The consumer that handed it out.
     pub fn consumer(&self) -> &str {
-        &self.0.delivered.consumer
+        &self.0.delivered.origin.consumer
     }
 
     /// How often it has been handed out, this time included: 1 for the first.

@@ -26,12 +26,15 @@ use super::{
 use crate::{
     Code, Result, Status,
     bus::Sending,
-    jetstream::{Action, Delivered, Deliveries, Pull},
+    jetstream::{Action, Delivered, Deliveries, Done, Pull},
     limits,
 };
 
 /// Messages that are taken before anything else is looked at.
 const BURST: usize = 64;
+
+/// After this time a burst ends: what is done is said before its wait is over.
+const BURST_TIME: Duration = Duration::from_millis(1);
 
 /// How long what is on its way may take to arrive when a worker stops.
 const LAST_ARRIVALS: Duration = Duration::from_secs(2);
@@ -55,6 +58,8 @@ pub(super) struct Intake {
     last_reopened: Option<tokio::time::Instant>,
     /// When a message last ended where it was taken.
     last_end: Instant,
+    /// What ended there and is not said yet.
+    done: Done,
 }
 
 /// What the broker has not been told yet.
@@ -77,6 +82,7 @@ impl Intake {
             tasks,
             last_reopened: None,
             last_end: Instant::now(),
+            done: Done::default(),
         }
     }
 
@@ -169,7 +175,18 @@ impl Intake {
         deliveries: &mut Deliveries,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<Option<Waits<'a>>>> {
-        let mut now = None;
+        let taken = self.take_burst(core, deliveries, cx);
+        self.done.say();
+        taken
+    }
+
+    fn take_burst<'a>(
+        &mut self,
+        core: &'a Arc<Core>,
+        deliveries: &mut Deliveries,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<Option<Waits<'a>>>> {
+        let (mut begun, mut now) = (None, None);
         for taken in 0..BURST {
             if self.permit.is_none() || !core.in_hand.is_below(limits::WORKER_BYTES) {
                 break;
@@ -182,10 +199,14 @@ impl Intake {
             let delivered = next.unwrap_or_else(|| Err(Status::unavailable("the consumer hands out no more")))?;
             // A look at the clock for each: where one ends the next begins.
             let started = now.unwrap_or_else(Instant::now);
+            let begun = *begun.get_or_insert(started);
             if let Some(waits) = self.take_in(core, delivered, started, cx) {
                 return Poll::Ready(Ok(Some(waits)));
             }
             now = Some(self.last_end.max(started));
+            if self.last_end.saturating_duration_since(begun) >= BURST_TIME {
+                break;
+            }
         }
         Poll::Ready(Ok(None))
     }
@@ -246,7 +267,7 @@ impl Intake {
         core.pace.stepped(took);
         match first {
             Poll::Ready(verdict @ (Verdict::Done | Verdict::Repeated)) => {
-                let sending = core.done(&job, &verdict, took)?;
+                let sending = core.done(&job, &verdict, took, &mut self.done)?;
                 Some(Waits { delivery: job.delivery, sending })
             }
             Poll::Ready(verdict) => {
@@ -263,7 +284,10 @@ impl Intake {
     /// The same from where nothing is polled.
     async fn begin_here<'a>(&mut self, core: &'a Arc<Core>, job: Job) -> Option<Waits<'a>> {
         let mut job = Some(job);
-        poll_fn(|cx| Poll::Ready(job.take().and_then(|job| self.begin(core, job, Instant::now(), cx)))).await
+        let waits = poll_fn(|cx| Poll::Ready(job.take().and_then(|job| self.begin(core, job, Instant::now(), cx))));
+        let waits = waits.await;
+        self.done.say();
+        waits
     }
 
     fn spawn(&mut self, mut job: Job, started: Instant) {

@@ -1,6 +1,7 @@
 //! [`Router`]: who gets a message of the in-memory broker.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -109,17 +110,18 @@ impl Router {
     /// Gives the message to whoever listens, and answers where NATS does: for a stream, and for nobody.
     pub(super) fn send(&self, message: Message) {
         let reply = message.reply.clone();
-        let Delivery { is_heard, stored } = self.deliver(message);
+        let Delivery { is_heard, stored } = self.deliver(Cow::Owned(message));
         let Some(reply) = reply else { return };
         if let Some(stored) = stored {
-            self.deliver(Message::new(reply, stored.answer()));
+            self.deliver(Cow::Owned(Message::new(reply, stored.answer())));
         } else if !is_heard {
-            self.deliver(Message { status: Some(NO_RESPONDERS), ..Message::new(reply, Bytes::new()) });
+            let nobody = Message { status: Some(NO_RESPONDERS), ..Message::new(reply, Bytes::new()) };
+            self.deliver(Cow::Owned(nobody));
         }
     }
 
     /// Gives the message to whoever listens.
-    pub(crate) fn deliver(&self, message: Message) -> Delivery {
+    pub(crate) fn deliver(&self, message: Cow<'_, Message>) -> Delivery {
         let mut delivery = self.deliver_once(message, true);
         if let Some(stored) = &mut delivery.stored {
             stored.take_copies().into_iter().for_each(|copy| self.post(copy));
@@ -130,12 +132,12 @@ impl Router {
     /// Gives the message, which a stream publishes, to whoever listens. Where it is stored, that stream
     /// publishes nothing: streams that feed one another would never end.
     pub(crate) fn post(&self, message: Message) {
-        self.deliver_once(message, true);
+        self.deliver_once(Cow::Owned(message), true);
     }
 
     /// Gives the message to subscriptions; it is stored already.
     pub(crate) fn pass(&self, message: Message) {
-        self.deliver_once(message, false);
+        self.deliver_once(Cow::Owned(message), false);
     }
 
     /// The stream that stores this subject.
@@ -150,7 +152,7 @@ impl Router {
         stream
     }
 
-    fn deliver_once(&self, message: Message, store: bool) -> Delivery {
+    fn deliver_once(&self, message: Cow<'_, Message>, store: bool) -> Delivery {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         // Most messages have one receiver, which gets the message itself and no copy.
         let mut first: Option<&Arc<Mailbox>> = None;
@@ -159,14 +161,14 @@ impl Router {
             Listener::Stream(found) => stream = Some(found),
             Listener::Mailbox(mailbox) => {
                 if let Some(another) = first.replace(mailbox) {
-                    self.put(another, message.clone());
+                    self.put(another, Message::clone(&message));
                 }
             }
         });
         let stored = stream.filter(|_| store).map(|stream| stream.publish(&message));
         let is_heard = first.is_some() || stored.is_some();
         if let Some(last) = first {
-            self.put(last, message);
+            self.put(last, message.into_owned());
         }
         Delivery { is_heard, stored }
     }

@@ -7,7 +7,7 @@ use crate::bus::{Message, Subject};
 
 /// The attempts at a message are used up.
 pub(super) fn max_deliveries(handle: &Handle, sequence: u64, deliveries: u32) -> Message {
-    let (stream, consumer) = (&*handle.stream.name, &*handle.name);
+    let (stream, consumer) = (&*handle.origin.stream, &*handle.origin.consumer);
     let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{stream}.{consumer}");
     let payload = json!({
         "type": "io.nats.jetstream.advisory.v1.max_deliver",

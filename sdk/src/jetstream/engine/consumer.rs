@@ -227,8 +227,7 @@ impl Consumer {
         };
         Some(Delivered {
             message,
-            stream: self.handle.stream.name.clone(),
-            consumer: self.handle.name.clone(),
+            origin: self.handle.origin.clone(),
             stream_sequence: view.sequence,
             consumer_sequence: self.handed_out,
             attempt,

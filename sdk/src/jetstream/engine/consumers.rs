@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Result,
-    jetstream::{Action, ConsumerInfo, ConsumerSpec, Deliver, ReplayPolicy, error::number},
+    jetstream::{Action, ConsumerInfo, ConsumerSpec, Deliver, Origin, ReplayPolicy, error::number},
 };
 
 impl Consumer {
@@ -32,7 +32,7 @@ impl State {
         if let Some(gone) = &self.gone {
             return Err(gone.clone());
         }
-        let consumer = self.consumers.iter_mut().find(|consumer| *consumer.handle.name == *name);
+        let consumer = self.consumers.iter_mut().find(|consumer| *consumer.handle.origin.consumer == *name);
         consumer.ok_or_else(|| Refusal::consumer_not_found().into())
     }
 
@@ -47,7 +47,7 @@ impl State {
             return Err(gone.clone());
         }
         let spec = rules::consumer(spec)?;
-        let place = self.consumers.iter().position(|consumer| *consumer.handle.name == *spec.name);
+        let place = self.consumers.iter().position(|consumer| *consumer.handle.origin.consumer == *spec.name);
         let place = match (place, action) {
             (Some(place), Action::Create) => {
                 let is_same = self.consumers.get(place).is_some_and(|consumer| consumer.spec == spec);
@@ -85,8 +85,9 @@ impl State {
         let (heads, next) = self.start(&spec, &wants);
         let before = heads.front().copied().unwrap_or(next).saturating_sub(1);
         let replay = (spec.replay == ReplayPolicy::Original).then(|| Replay::new(self.store.log.last()));
+        let origin = Origin { stream: stream.name.as_ref().into(), consumer: spec.name.as_ref().into() };
         let mut consumer = Consumer {
-            handle: Arc::new(Handle { stream: stream.clone(), name: spec.name.as_ref().into(), serial: self.serials }),
+            handle: Arc::new(Handle { stream: stream.clone(), origin: Arc::new(origin), serial: self.serials }),
             spec,
             wants,
             heads,

@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep_until};
 use super::stream::Stream;
 use crate::{
     Code, Result,
-    jetstream::{Ack, Delivered, Pull},
+    jetstream::{Ack, Delivered, Origin, Pull},
 };
 
 /// Messages that are taken out at one time, so that a lock is held briefly and others get their share.
@@ -23,7 +23,8 @@ const BATCH: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(super) stream: Arc<Stream>,
-    pub(super) name: Arc<str>,
+    /// Its name, and that of the stream.
+    pub(super) origin: Arc<Origin>,
     /// No other consumer of the stream has, or had, this number.
     pub(super) serial: u64,
 }
@@ -54,6 +55,39 @@ impl Ticket {
     /// `NOT_FOUND` when its consumer is gone.
     pub(crate) fn ack_confirmed(&self, ack: &Ack) -> Result<()> {
         self.handle.stream.with(|state, now| state.ack(self.handle.serial, self.sequence, ack, now))
+    }
+}
+
+/// Deliveries that are done, to be said under one lock of their stream.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    handle: Option<Arc<Handle>>,
+    sequences: Vec<u64>,
+}
+
+impl Done {
+    pub(crate) fn add(&mut self, ticket: &Ticket) {
+        if self.handle.as_ref().is_none_or(|handle| !Arc::ptr_eq(handle, &ticket.handle)) {
+            self.say();
+            self.handle = Some(ticket.handle.clone());
+        }
+        self.sequences.push(ticket.sequence);
+    }
+
+    /// Says so. Nobody may be left to hear it.
+    pub(crate) fn say(&mut self) {
+        let Some(handle) = self.handle.as_ref().filter(|_| !self.sequences.is_empty()) else { return };
+        handle.stream.with(|state, now| {
+            for sequence in self.sequences.drain(..) {
+                let _ = state.ack(handle.serial, sequence, &Ack::Done, now);
+            }
+        });
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.say();
     }
 }
 

@@ -26,13 +26,14 @@ mod ttl;
 mod wants;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
 pub(crate) use self::{
     answer::Stored,
-    deliveries::{Deliveries, Ticket},
+    deliveries::{Deliveries, Done, Ticket},
     stream::Stream,
 };
 use self::{clock::Clock, refusal::Refusal};
@@ -68,12 +69,11 @@ impl Engine {
         streams.get(name).cloned().ok_or_else(|| Refusal::stream_not_found().into())
     }
 
-    pub(crate) fn publish(&self, message: Message) -> Result<PublishAck> {
-        self.router.check(&message)?;
-        let subject = message.subject.clone();
-        match self.router.deliver(message).stored {
+    pub(crate) fn publish(&self, message: &Message) -> Result<PublishAck> {
+        self.router.check(message)?;
+        match self.router.deliver(Cow::Borrowed(message)).stored {
             Some(stored) => stored.into_ack(),
-            None => Err(error::no_stream(subject.as_str())),
+            None => Err(error::no_stream(message.subject.as_str())),
         }
     }
 
@@ -181,7 +181,7 @@ impl Engine {
 
     pub(crate) fn consumer_names(&self, stream: &str) -> Result<Vec<String>> {
         let mut names = self.stream(stream)?.with(|state, _| {
-            state.consumers.iter().map(|consumer| consumer.handle.name.to_string()).collect::<Vec<_>>()
+            state.consumers.iter().map(|consumer| consumer.handle.origin.consumer.to_string()).collect::<Vec<_>>()
         });
         names.sort_unstable();
         Ok(names)

@@ -27,7 +27,7 @@ use crate::{
     BoxFuture, Code, Result, Status,
     backoff::Backoff,
     bus::{Bus, BusEvent, Link, Message, Subject, Subscription},
-    jetstream::{Ack, Delivered, Pull, delivery},
+    jetstream::{Ack, Delivered, Origin, Pull, delivery},
     status::reason,
     wire::reply,
 };
@@ -42,8 +42,7 @@ const SILENCE: u32 = 2;
 /// What a consumer hands out. The messages come straight from the connection: nothing runs beside it.
 pub(crate) struct Deliveries {
     bus: Bus,
-    stream: Arc<str>,
-    consumer: Arc<str>,
+    origin: Arc<Origin>,
     subscription: Subscription,
     /// What was taken out of the subscription only to say that it is being worked on.
     ahead: VecDeque<Message>,
@@ -80,8 +79,7 @@ impl Remote<'_> {
         let subscription = self.bus.listen(inbox.clone(), None).await?;
         Ok(Deliveries {
             bus: self.bus.clone(),
-            stream: stream.into(),
-            consumer: consumer.into(),
+            origin: Arc::new(Origin { stream: stream.into(), consumer: consumer.into() }),
             subscription,
             ahead: VecDeque::new(),
             pulls: Pulls::new(Subject::trusted(next), inbox, pull),
@@ -177,8 +175,7 @@ impl Deliveries {
         self.hear();
         Some(Delivered {
             message,
-            stream: self.stream.clone(),
-            consumer: self.consumer.clone(),
+            origin: self.origin.clone(),
             stream_sequence: place.stream_sequence,
             consumer_sequence: place.consumer_sequence,
             attempt: place.attempt,
@@ -254,7 +251,11 @@ impl Deliveries {
                 self.silence = if waits && !heard { self.silence + 1 } else { 0 };
                 if self.silence >= SILENCE {
                     self.silence = 0;
-                    tracing::debug!(stream = &*self.stream, consumer = &*self.consumer, "heartbeats are missing");
+                    tracing::debug!(
+                        stream = &*self.origin.stream,
+                        consumer = &*self.origin.consumer,
+                        "heartbeats are missing"
+                    );
                     self.retry();
                 }
             }
@@ -277,7 +278,7 @@ impl Deliveries {
     /// Whether this is how a delivery of this consumer is acknowledged: a reader who may not do that
     /// gets the same messages again and again.
     fn acknowledges(&self, subject: &str) -> bool {
-        let names = format!(".{}.{}.", self.stream, self.consumer);
+        let names = format!(".{}.{}.", self.origin.stream, self.origin.consumer);
         subject.starts_with("$JS.ACK.") && subject.contains(&names)
     }
 
@@ -298,7 +299,8 @@ impl Deliveries {
             State::Pausing(pause) => {
                 ready!(pause.as_mut().poll(cx));
                 self.attempted = Some(Instant::now());
-                let (bus, stream, consumer) = (self.bus.clone(), self.stream.clone(), self.consumer.clone());
+                let (bus, stream, consumer) =
+                    (self.bus.clone(), self.origin.stream.clone(), self.origin.consumer.clone());
                 self.state =
                     State::Checking(Box::pin(
                         async move { Remote::new(&bus).check_consumer(&stream, &consumer).await },

@@ -57,7 +57,7 @@ async fn what_is_delivered_is_what_was_published(fixture: Fixture) {
     assert_eq!((one.message.subject.as_str(), text(&one.message)), ("s.a", "one"));
     let headers: Vec<_> = one.message.headers.iter().collect();
     assert_eq!(headers, [("X-Kind", "test"), ("X-Kind", "twice")]);
-    assert_eq!((&*one.stream, &*one.consumer), ("S", "c"));
+    assert_eq!((&*one.origin.stream, &*one.origin.consumer), ("S", "c"));
     assert_eq!((one.stream_sequence, one.consumer_sequence, one.attempt), (1, 1, 1));
     assert!(one.time > before && one.time < before + Duration::from_secs(3600));
     let two = reader.next().await;

@@ -17,7 +17,10 @@ async fn what_is_done_does_not_come_again() {
     let (_server, streams, mut deliveries) = one(Duration::from_millis(200)).await;
     let first = next(&mut deliveries).await;
     assert_eq!((first.attempt, first.stream_sequence, first.consumer_sequence, first.pending), (1, 1, 1, 0));
-    assert_eq!((&*first.stream, &*first.consumer, first.message.subject.as_str()), ("orders", "billing", "order.new"));
+    assert_eq!(
+        (&*first.origin.stream, &*first.origin.consumer, first.message.subject.as_str()),
+        ("orders", "billing", "order.new")
+    );
     streams.ack_confirmed(&first, Ack::Done).await.expect("done");
     publish(&streams, "order.new", "b").await;
     assert_eq!(next(&mut deliveries).await.stream_sequence, 2);
