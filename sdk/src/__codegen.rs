@@ -9,7 +9,7 @@ pub use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::ready};
 pub use prost;
 use prost::Message;
 pub use prost_types;
@@ -33,16 +33,15 @@ use crate::{
 pub fn unary<Q, R, F, Fut>(request: RpcRequest, handler: F) -> BoxFuture<Result<RpcResponse>>
 where
     Q: Message + Default,
-    R: Message,
+    R: Message + 'static,
     F: FnOnce(Context, Q) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<R>> + Send,
+    Fut: Future<Output = Result<R>> + Send + 'static,
 {
     let (call, body) = open(request);
-    Box::pin(async move {
-        let request = one(body)?;
-        let response = caught(handler(call.context(), request)).await?;
-        Ok(message(call, &response))
-    })
+    match one(body) {
+        Ok(request) => finish(handler(call.context(), request), move |response| message(call, &response)),
+        Err(status) => refuse(status),
+    }
 }
 
 /// Answers a call with one request and a stream of responses.
@@ -51,30 +50,28 @@ where
     Q: Message + Default,
     R: Message + 'static,
     F: FnOnce(Context, Q) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Streaming<R>>> + Send,
+    Fut: Future<Output = Result<Streaming<R>>> + Send + 'static,
 {
     let (call, body) = open(request);
-    Box::pin(async move {
-        let request = one(body)?;
-        let responses = caught(handler(call.context(), request)).await?;
-        Ok(stream(call, responses))
-    })
+    match one(body) {
+        Ok(request) => finish(handler(call.context(), request), move |responses| stream(call, responses)),
+        Err(status) => refuse(status),
+    }
 }
 
 /// Answers a call with a stream of requests and one response.
 pub fn client_streaming<Q, R, F, Fut>(request: RpcRequest, handler: F) -> BoxFuture<Result<RpcResponse>>
 where
     Q: Message + Default + 'static,
-    R: Message,
+    R: Message + 'static,
     F: FnOnce(Context, Streaming<Q>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<R>> + Send,
+    Fut: Future<Output = Result<R>> + Send + 'static,
 {
     let (call, body) = open(request);
-    Box::pin(async move {
-        let requests = many(&call, body)?;
-        let response = caught(handler(call.context(), requests)).await?;
-        Ok(message(call, &response))
-    })
+    match many(&call, body) {
+        Ok(requests) => finish(handler(call.context(), requests), move |response| message(call, &response)),
+        Err(status) => refuse(status),
+    }
 }
 
 /// Answers a call with a stream each way.
@@ -83,20 +80,34 @@ where
     Q: Message + Default + 'static,
     R: Message + 'static,
     F: FnOnce(Context, Streaming<Q>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Streaming<R>>> + Send,
+    Fut: Future<Output = Result<Streaming<R>>> + Send + 'static,
 {
     let (call, body) = open(request);
-    Box::pin(async move {
-        let requests = many(&call, body)?;
-        let responses = caught(handler(call.context(), requests)).await?;
-        Ok(stream(call, responses))
-    })
+    match many(&call, body) {
+        Ok(requests) => finish(handler(call.context(), requests), move |responses| stream(call, responses)),
+        Err(status) => refuse(status),
+    }
 }
 
 /// Answers a call of a method the service does not have.
 pub fn unimplemented(request: RpcRequest) -> BoxFuture<Result<RpcResponse>> {
     let message = format!("this service has no method `{}`", request.method.path);
-    Box::pin(async move { Err(Status::made_here(Code::Unimplemented, reason::UNKNOWN_METHOD, message)) })
+    refuse(Status::made_here(Code::Unimplemented, reason::UNKNOWN_METHOD, message))
+}
+
+/// Runs a handler to its end. Not `async`: that would make room for its future twice.
+fn finish<T: 'static, F>(
+    handler: impl Future<Output = Result<T>> + Send + 'static,
+    respond: F,
+) -> BoxFuture<Result<RpcResponse>>
+where
+    F: FnOnce(T) -> RpcResponse + Send + 'static,
+{
+    Box::pin(caught(handler).map(|response| response.map(respond)))
+}
+
+fn refuse(status: Status) -> BoxFuture<Result<RpcResponse>> {
+    Box::pin(ready(Err(status)))
 }
 
 fn open(request: RpcRequest) -> (OverGuard, Body) {
@@ -139,8 +150,6 @@ fn decode_request<Q: Message + Default>(bytes: Bytes) -> Result<Q> {
 }
 
 /// A handler that panics fails its own call and no other.
-///
-/// Not `async`: that would make room for the handler twice.
 pub(crate) fn caught<T>(handler: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
     AssertUnwindSafe(handler).catch_unwind().map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&*panic))))
 }

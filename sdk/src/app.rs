@@ -3,10 +3,9 @@
 use std::io::IsTerminal;
 
 use tokio::signal;
-use tower::Service;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-use crate::{BoxFuture, Bus, NamedService, Result, RpcRequest, RpcResponse, Server, Status};
+use crate::{Bus, NamedService, Result, Server};
 
 /// Serves one service until the process is told to stop: SIGTERM or Ctrl-C. A second signal stops at
 /// once.
@@ -17,15 +16,7 @@ use crate::{BoxFuture, Bus, NamedService, Result, RpcRequest, RpcResponse, Serve
 ///
 /// # Errors
 /// As [`Bus::from_env`] and [`ServerBuilder::serve`](crate::ServerBuilder::serve).
-pub async fn run<S>(server: S) -> Result<()>
-where
-    S: NamedService
-        + Service<RpcRequest, Response = RpcResponse, Error = Status, Future = BoxFuture<Result<RpcResponse>>>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-{
+pub async fn run(server: impl NamedService) -> Result<()> {
     init_logs();
     let bus = Bus::from_env().await?;
     Server::builder(&bus).add(server).serve(shutdown_signal()).await?;

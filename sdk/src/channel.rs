@@ -11,7 +11,7 @@ use std::{
 use tower::{Layer, Service};
 
 use crate::{
-    BoxFuture, Result, Status,
+    BoxFuture, NamedService, Result, Status,
     message::{RpcRequest, RpcResponse, SharedOptions, TransportOptions},
 };
 
@@ -48,16 +48,9 @@ impl Channel {
         Self::from_transport(Foreign(service))
     }
 
-    /// A channel straight into a generated server: always ready, its future boxed already.
+    /// A channel straight into a generated server.
     #[doc(hidden)]
-    pub fn from_server<S>(server: S) -> Self
-    where
-        S: Service<RpcRequest, Response = RpcResponse, Error = Status, Future = BoxFuture<Result<RpcResponse>>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-    {
+    pub fn from_server(server: impl NamedService) -> Self {
         Self::from_transport(Local(server))
     }
 
@@ -104,15 +97,9 @@ impl fmt::Debug for Channel {
 /// A generated server in this process.
 struct Local<S>(S);
 
-impl<S> Transport for Local<S>
-where
-    S: Service<RpcRequest, Response = RpcResponse, Error = Status, Future = BoxFuture<Result<RpcResponse>>>
-        + Clone
-        + Send
-        + Sync,
-{
+impl<S: NamedService> Transport for Local<S> {
     fn send(&self, request: RpcRequest) -> BoxFuture<Result<RpcResponse>> {
-        self.0.clone().call(request)
+        self.0.answer(request)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{BoxFuture, Result, RpcRequest, RpcResponse};
+
 /// How many messages flow each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -89,7 +91,10 @@ pub struct ServiceInfo {
 }
 
 /// A server whose service is known: what generated servers are.
-pub trait NamedService {
+pub trait NamedService: Send + Sync + 'static {
     /// The service.
     const SERVICE: &'static ServiceInfo;
+
+    /// Answers a call of one of its methods.
+    fn answer(&self, request: RpcRequest) -> BoxFuture<Result<RpcResponse>>;
 }

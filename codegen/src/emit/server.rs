@@ -48,6 +48,15 @@ pub(super) fn emit(items: &Items<'_>) -> TokenStream {
         #allow
         impl<T: #handler> ::subwire::__codegen::NamedService for #name<T> {
             const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
+
+            fn answer(
+                &self,
+                request: ::subwire::__codegen::RpcRequest,
+            ) -> ::subwire::__codegen::BoxFuture<
+                ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+            > {
+                #body
+            }
         }
 
         #allow
@@ -68,7 +77,7 @@ pub(super) fn emit(items: &Items<'_>) -> TokenStream {
             }
 
             fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
-                #body
+                ::subwire::__codegen::NamedService::answer(self, request)
             }
         }
 

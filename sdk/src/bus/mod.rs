@@ -121,13 +121,25 @@ impl Bus {
     /// Sends where it is called if nothing has to wait. So its future is small, and it is part of every
     /// call's.
     pub(crate) fn send(&self, message: Message) -> Sending<'_> {
+        match self.send_now(message) {
+            Ok(sent) => Either::Left(ready(sent)),
+            Err(message) => Either::Right(match &self.0.backend {
+                Backend::Memory(memory) => ready(memory.publish(message)).boxed(),
+                Backend::Nats(nats) => nats.publish(message).boxed(),
+                Backend::Faulty(faulty) => faulty.publish(message).boxed(),
+            }),
+        }
+    }
+
+    /// Sends, or hands the message back where that would have to wait.
+    #[expect(clippy::result_large_err, reason = "the message goes back to whoever it came from")]
+    pub(crate) fn send_now(&self, message: Message) -> std::result::Result<Result<()>, Message> {
         self.send_bundle();
-        let sent = match &self.0.backend {
+        match &self.0.backend {
             Backend::Memory(memory) => Ok(memory.publish(message)),
-            Backend::Nats(nats) => nats.publish_now(message).map_err(|message| nats.publish(message).boxed()),
-            Backend::Faulty(faulty) => Err(faulty.publish(message).boxed()),
-        };
-        sent.map_or_else(Either::Right, |sent| Either::Left(ready(sent)))
+            Backend::Nats(nats) => nats.publish_now(message),
+            Backend::Faulty(_) => Err(message),
+        }
     }
 
     /// Sends a request together with others, when the tasks that are ready have run; or hands it

@@ -99,8 +99,10 @@ async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
         bus.send(message).await?;
     }
     opening.registered.sent = true;
-    let arrival = poll_fn(|cx| opening.registered.exchange.poll_arrival(cx)).await?;
-    reply(opening.registered, arrival, &request).await
+    match poll_fn(|cx| opening.registered.exchange.poll_arrival(cx)).await? {
+        Arrival::Reply(message) => answered(opening.registered, message),
+        Arrival::Frame(frame) => Box::pin(answered_in_frames(opening.registered, frame, &request)).await,
+    }
 }
 
 /// Registers the call and prepares its message.
@@ -142,31 +144,26 @@ async fn wait_until_ready(bus: &Bus) -> Result<()> {
     }
 }
 
-/// Ends a call that has one response, which has begun to arrive.
-async fn reply(registered: Registered, arrival: Arrival, request: &Request) -> Result<RpcResponse> {
-    match arrival {
-        Arrival::Reply(message) => {
-            registered.finish();
-            match status::decode(&message) {
-                Some(status) => Err(status),
-                None => {
-                    let (metadata, trailers) = match message.headers.is_empty() {
-                        true => Default::default(),
-                        false => status::metadata(&message.headers),
-                    };
-                    Ok(RpcResponse { metadata, trailers, body: Body::Message(message.payload) })
-                }
-            }
-        }
-        Arrival::Frame(mut frame) => {
-            let metadata = take_metadata(&mut frame);
-            registered.exchange.unread(frame);
-            let incoming = incoming(&registered, request);
-            let (message, trailers) = Box::pin(incoming.only_message()).await?;
-            registered.finish();
-            Ok(RpcResponse { metadata, trailers, body: Body::Message(message) })
-        }
+/// Ends a call whose only response is one message.
+fn answered(registered: Registered, message: Message) -> Result<RpcResponse> {
+    registered.finish();
+    if let Some(status) = status::decode(&message) {
+        return Err(status);
     }
+    let (metadata, trailers) = match message.headers.is_empty() {
+        true => Default::default(),
+        false => status::metadata(&message.headers),
+    };
+    Ok(RpcResponse { metadata, trailers, body: Body::Message(message.payload) })
+}
+
+/// Ends a call whose only response has begun to arrive in frames.
+async fn answered_in_frames(registered: Registered, mut frame: Frame, request: &Request) -> Result<RpcResponse> {
+    let metadata = take_metadata(&mut frame);
+    registered.exchange.unread(frame);
+    let (message, trailers) = incoming(&registered, request).only_message().await?;
+    registered.finish();
+    Ok(RpcResponse { metadata, trailers, body: Body::Message(message) })
 }
 
 fn incoming(registered: &Registered, request: &Request) -> Incoming {
@@ -230,8 +227,10 @@ async fn streaming(mut opening: Opening, request: Request, body: Body) -> Result
         }
         first_arrival(&exchange).await
     };
-    let arrival = alongside(pump, respond).await?;
-    reply(opening.registered, arrival, &request).await
+    match alongside(pump, respond).await? {
+        Arrival::Reply(message) => answered(opening.registered, message),
+        Arrival::Frame(frame) => Box::pin(answered_in_frames(opening.registered, frame, &request)).await,
+    }
 }
 
 /// Runs `work` to its end, and `other` beside it for as long as that takes.

@@ -2,21 +2,26 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Context as TaskContext, Poll},
     time::Duration,
 };
+
+use bytes::Bytes;
+use futures_util::future::Either;
 
 use tokio::time::Instant;
 
 use super::{
     endpoint::Endpoint,
+    in_flight::Slot,
     serving::{Job, Serving},
 };
 use crate::{
-    __codegen::caught,
-    Code, Kind, Metadata, Peer, Result, Status,
+    __codegen::{caught, panicked},
+    BoxFuture, Code, Kind, Metadata, Peer, Result, Status,
     bus::Message,
     layer::deadline,
     message::{Body, RpcRequest, RpcResponse, SharedOptions},
@@ -29,16 +34,33 @@ use crate::{
 /// notices within seconds when that one dies.
 const LONG_CALL: Duration = Duration::from_secs(1);
 
+/// A unary call that is being answered.
+struct Asked {
+    endpoint: Arc<Endpoint>,
+    reply: Subject,
+    /// A caller that knows nothing of this protocol names none.
+    call: Option<CallId>,
+    deadline: Option<Instant>,
+    _slot: Slot,
+}
+
 impl Serving {
-    pub(super) async fn answer(self: Arc<Self>, job: Job) {
-        let Job { endpoint, message, reply, arrived, _slot } = job;
+    /// Answers a call as far as that goes at once. What is returned goes on with it.
+    ///
+    /// Most unary calls end here, and then nothing is allocated for their answer but the handler's own
+    /// future.
+    pub(super) fn answer(self: &Arc<Self>, job: Job, now: Instant, cx: &mut TaskContext<'_>) -> Option<BoxFuture<()>> {
+        let Job { endpoint, message, reply, arrived, slot } = job;
         let caller = ReplyTo::parse(reply.as_str());
         if caller.as_ref().is_some_and(|caller| self.is_cancelled(caller.call)) {
-            return;
+            return None;
         }
-        let deadline = match self.deadline(&endpoint, &message, caller.as_ref(), arrived) {
+        let deadline = match self.deadline(&endpoint, &message, caller.as_ref(), arrived, now) {
             Ok(deadline) => deadline,
-            Err(status) => return self.refuse(&reply, &status),
+            Err(status) => {
+                self.refuse(&reply, &status);
+                return None;
+            }
         };
         let metadata = match message.headers.is_empty() {
             true => Metadata::new(),
@@ -55,56 +77,58 @@ impl Serving {
         };
         let framed = endpoint.method.kind.streams_requests() || message.headers.get(status::FRAME).is_some();
         let call = caller.map(|caller| caller.call);
-        if endpoint.method.kind == Kind::Unary && !framed {
-            self.answer_unary(&endpoint, request, &reply, call).await;
-        } else {
-            // Boxed, so that unary calls do not carry the room for all of this about.
-            Box::pin(self.answer_streaming(&endpoint, request, reply, call, framed)).await;
+        if endpoint.method.kind != Kind::Unary || framed {
+            let serving = self.clone();
+            let mut answer: BoxFuture<()> = Box::pin(async move {
+                serving.answer_streaming(&endpoint, request, reply, call, framed).await;
+                drop(slot);
+            });
+            return answer.as_mut().poll(cx).is_pending().then_some(answer);
         }
-    }
-
-    async fn answer_unary(
-        self: &Arc<Self>,
-        endpoint: &Endpoint,
-        request: RpcRequest,
-        reply: &Subject,
-        call: Option<CallId>,
-    ) {
-        let deadline = request.deadline;
+        let asked = Asked { endpoint, reply, call, deadline, _slot: slot };
         // A layer that panics fails the call and nothing else; handlers are caught further in.
-        let mut response = pin!(caught(endpoint.channel.send(request)));
-        let outcome = match poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => Box::pin(self.wait(endpoint, response, deadline, reply, call)).await,
-        };
-        if let Err(status) = self.respond(endpoint, outcome, reply, call).await {
-            tracing::debug!(%status, method = endpoint.method.path, "a reply could not be sent");
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let mut response = asked.endpoint.channel.send(request);
+            match response.as_mut().poll(cx) {
+                Poll::Ready(outcome) => Either::Left(outcome),
+                Poll::Pending => Either::Right(response),
+            }
+        }));
+        match begun {
+            Ok(Either::Left(outcome)) => self.respond(asked, outcome),
+            Ok(Either::Right(response)) => {
+                let serving = self.clone();
+                Some(Box::pin(async move {
+                    let outcome = serving.wait(&asked, caught(response)).await;
+                    if let Some(rest) = serving.respond(asked, outcome) {
+                        rest.await;
+                    }
+                }))
+            }
+            Err(panic) => self.respond(asked, Err(panicked(&*panic))),
         }
     }
 
     /// Waits for a handler that did not answer at once, for as long as its caller does.
     async fn wait(
         self: &Arc<Self>,
-        endpoint: &Endpoint,
-        response: Pin<&mut (impl Future<Output = Result<RpcResponse>> + Send)>,
-        deadline: Option<Instant>,
-        reply: &Subject,
-        call: Option<CallId>,
+        asked: &Asked,
+        response: impl Future<Output = Result<RpcResponse>> + Send,
     ) -> Result<RpcResponse> {
-        let mut response = pin!(deadline::within(deadline, response));
+        let mut response = pin!(deadline::within(asked.deadline, response));
         // A caller that knows nothing of this protocol cannot cancel, so nobody will ask for it.
-        let Some(open) = self.open(call.unwrap_or_else(CallId::random), endpoint, false) else {
+        let Some(open) = self.open(asked.call.unwrap_or_else(CallId::random), &asked.endpoint, false) else {
             return Err(crate::rpc::exchange::cancelled_by_peer());
         };
         let mut failed = pin!(open.exchange.failed());
-        if call.is_none() {
+        if asked.call.is_none() {
             return self.race(&mut response, &mut failed).await;
         }
         if let Ok(outcome) = tokio::time::timeout(LONG_CALL, self.race(&mut response, &mut failed)).await {
             return outcome;
         }
-        let mut outgoing = self.outgoing(&open.exchange, reply.clone(), Kind::Unary);
-        outgoing.accept(endpoint.accept(open.exchange.call));
+        let mut outgoing = self.outgoing(&open.exchange, asked.reply.clone(), Kind::Unary);
+        outgoing.accept(asked.endpoint.accept(open.exchange.call));
         open.exchange.lease();
         if let Err(status) = outgoing.flush().await {
             tracing::debug!(%status, "a long call could not be accepted");
@@ -124,14 +148,8 @@ impl Serving {
         }
     }
 
-    /// Sends the outcome of a unary call.
-    async fn respond(
-        self: &Arc<Self>,
-        endpoint: &Endpoint,
-        outcome: Result<RpcResponse>,
-        reply: &Subject,
-        call: Option<CallId>,
-    ) -> Result<()> {
+    /// Sends the outcome of a unary call. What is returned goes on with it.
+    fn respond(self: &Arc<Self>, asked: Asked, outcome: Result<RpcResponse>) -> Option<BoxFuture<()>> {
         let failure = match outcome {
             Ok(RpcResponse { metadata, trailers, body: Body::Message(payload) }) => {
                 let headers = match metadata.is_empty() && trailers.is_empty() {
@@ -141,12 +159,15 @@ impl Serving {
                 let size = payload.len() + headers.wire_len();
                 let limit = self.bus.max_payload();
                 if size <= limit {
-                    return self.bus.send(Message::new(reply.clone(), payload).with_headers(headers)).await;
+                    return self.reply(asked, headers, payload);
                 }
-                match call {
+                match asked.call {
                     Some(call) if payload.len() <= self.options.max_message_bytes => {
                         let response = RpcResponse { metadata, trailers, body: Body::Message(payload) };
-                        return Box::pin(self.respond_in_frames(endpoint, response, reply, call)).await;
+                        let serving = self.clone();
+                        return Some(Box::pin(async move {
+                            unsent(&asked, serving.respond_in_frames(&asked, response, call).await);
+                        }));
                     }
                     Some(_) => too_large(payload.len(), self.options.max_message_bytes),
                     None => too_large(size, limit),
@@ -154,24 +175,32 @@ impl Serving {
             }
             Ok(_) => crate::call::wrong_kind("the handler of a unary call answered with a stream"),
             // Nobody waits for it.
-            Err(status) if status.code() == Code::Cancelled && is_peer_cancel(&status) => return Ok(()),
+            Err(status) if status.code() == Code::Cancelled && is_peer_cancel(&status) => return None,
             Err(status) => status,
         };
         let (headers, body) = self.fitting(&failure);
-        self.bus.send(Message::new(reply.clone(), body).with_headers(headers)).await
+        self.reply(asked, headers, body)
+    }
+
+    fn reply(self: &Arc<Self>, asked: Asked, headers: Headers, payload: Bytes) -> Option<BoxFuture<()>> {
+        let message = Message::new(asked.reply.clone(), payload).with_headers(headers);
+        match self.bus.send_now(message) {
+            Ok(sent) => {
+                unsent(&asked, sent);
+                None
+            }
+            Err(message) => {
+                let serving = self.clone();
+                Some(Box::pin(async move { unsent(&asked, serving.bus.publish(message).await) }))
+            }
+        }
     }
 
     /// Sends a response too large for one message.
-    async fn respond_in_frames(
-        &self,
-        endpoint: &Endpoint,
-        response: RpcResponse,
-        reply: &Subject,
-        call: CallId,
-    ) -> Result<()> {
-        let Some(open) = self.open(call, endpoint, true) else { return Ok(()) };
-        let mut outgoing = self.outgoing(&open.exchange, reply.clone(), Kind::Unary);
-        outgoing.accept(endpoint.accept(call));
+    async fn respond_in_frames(&self, asked: &Asked, response: RpcResponse, call: CallId) -> Result<()> {
+        let Some(open) = self.open(call, &asked.endpoint, true) else { return Ok(()) };
+        let mut outgoing = self.outgoing(&open.exchange, asked.reply.clone(), Kind::Unary);
+        outgoing.accept(asked.endpoint.accept(call));
         outgoing.start(&response.metadata);
         open.exchange.lease();
         tokio::select! {
@@ -181,7 +210,7 @@ impl Serving {
     }
 
     /// A status as a message; its details stay behind when they would not fit.
-    fn fitting(&self, failure: &Status) -> (Headers, bytes::Bytes) {
+    fn fitting(&self, failure: &Status) -> (Headers, Bytes) {
         let (headers, body) = status::encode(failure);
         if body.len() + headers.wire_len() <= self.bus.max_payload() {
             return (headers, body);
@@ -191,7 +220,7 @@ impl Serving {
     }
 
     async fn answer_streaming(
-        self: &Arc<Self>,
+        &self,
         endpoint: &Endpoint,
         mut request: RpcRequest,
         reply: Subject,
@@ -204,8 +233,7 @@ impl Serving {
         let exchange = &open.exchange;
         let mut outgoing = self.outgoing(exchange, reply.clone(), kind);
         if framed {
-            let Body::Message(payload) = std::mem::replace(&mut request.body, Body::Message(bytes::Bytes::new()))
-            else {
+            let Body::Message(payload) = std::mem::replace(&mut request.body, Body::Message(Bytes::new())) else {
                 return;
             };
             match Frame::decode(payload) {
@@ -232,7 +260,8 @@ impl Serving {
                     }
                 };
             }
-            let mut response = pin!(caught(endpoint.channel.send(request)));
+            // In the future, so that a layer that panics where it is called is caught as well.
+            let mut response = pin!(caught(async { endpoint.channel.send(request).await }));
             let outcome = match poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await {
                 Poll::Ready(outcome) => outcome,
                 Poll::Pending => {
@@ -274,6 +303,12 @@ fn marks(kind: Kind) -> Headers {
         headers.append(status::FRAME, "1");
     }
     headers
+}
+
+fn unsent(asked: &Asked, sent: Result<()>) {
+    if let Err(status) = sent {
+        tracing::debug!(%status, method = asked.endpoint.method.path, "a reply could not be sent");
+    }
 }
 
 fn is_peer_cancel(status: &Status) -> bool {

@@ -1,19 +1,19 @@
 //! [`Endpoint`]: one method of one service on the bus.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    task::Poll,
+    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::JoinSet,
+    time::Instant,
 };
 
 use super::{QUEUE_GROUP, serving::Serving};
@@ -65,13 +65,13 @@ impl Pace {
     }
 
     /// Runs the first step of a handler.
-    pub(super) async fn first_poll(&self, answer: &mut Pin<Box<dyn Future<Output = ()> + Send>>) -> Poll<()> {
+    pub(super) async fn first_step<T>(&self, step: impl FnOnce(&mut TaskContext<'_>) -> T) -> T {
         let careful = self.is_slow() && can_block_in_place();
-        poll_fn(|cx| {
-            Poll::Ready(match careful {
-                true => tokio::task::block_in_place(|| answer.as_mut().poll(cx)),
-                false => answer.as_mut().poll(cx),
-            })
+        let mut step = Some(step);
+        poll_fn(|cx| match (step.take(), careful) {
+            (Some(step), true) => Poll::Ready(tokio::task::block_in_place(|| step(cx))),
+            (Some(step), false) => Poll::Ready(step(cx)),
+            (None, _) => Poll::Pending,
         })
         .await
     }
@@ -174,10 +174,11 @@ impl Endpoints {
                         message = requests.next() => message,
                     };
                     let Some(message) = message else { break };
-                    serving.take(&endpoint, message);
-                    // What else is here costs no look at anything but the queue.
+                    // What else is here has come with it, and costs no look at anything but the queue.
+                    let arrived = Instant::now();
+                    serving.take(&endpoint, message, arrived);
                     while let Some(message) = requests.try_next() {
-                        serving.take(&endpoint, message);
+                        serving.take(&endpoint, message, arrived);
                     }
                 }
             });

@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 
 use self::{endpoint::Endpoint, serving::Serving};
 use crate::{
-    BoxFuture, Channel, Code, NamedService, Result, RpcRequest, RpcResponse, ServiceInfo, Status,
+    Channel, Code, NamedService, Result, RpcRequest, RpcResponse, ServiceInfo, Status,
     bus::Bus,
     limits,
     status::reason,
@@ -30,10 +30,7 @@ const QUEUE_GROUP: &str = "q";
 ///
 /// ```no_run
 /// # use subwire::{Bus, Server};
-/// # async fn run<S>(greeter: S) -> subwire::Result<()>
-/// # where S: subwire::NamedService + tower::Service<subwire::RpcRequest, Response = subwire::RpcResponse,
-/// #     Error = subwire::Status, Future = subwire::BoxFuture<subwire::Result<subwire::RpcResponse>>>
-/// #     + Clone + Send + Sync + 'static {
+/// # async fn run(greeter: impl subwire::NamedService) -> subwire::Result<()> {
 /// let bus = Bus::memory();
 /// Server::builder(&bus).max_in_flight(256).add(greeter).serve(async { /* until told to stop */ }).await
 /// # }
@@ -80,15 +77,7 @@ pub struct ServerBuilder {
 impl ServerBuilder {
     /// Adds a service.
     #[expect(clippy::should_implement_trait, reason = "nobody takes a server for a number")]
-    pub fn add<S>(mut self, server: S) -> Self
-    where
-        S: NamedService
-            + Service<RpcRequest, Response = RpcResponse, Error = Status, Future = BoxFuture<Result<RpcResponse>>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-    {
+    pub fn add<S: NamedService>(mut self, server: S) -> Self {
         self.services.push((S::SERVICE, Channel::from_server(server)));
         self
     }

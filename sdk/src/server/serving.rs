@@ -1,8 +1,6 @@
 //! [`Serving`]: what a server does with what arrives.
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -58,7 +56,7 @@ pub(super) struct Job {
     pub(super) message: Message,
     pub(super) reply: Subject,
     pub(super) arrived: Instant,
-    pub(super) _slot: Slot,
+    pub(super) slot: Slot,
 }
 
 impl Serving {
@@ -99,7 +97,7 @@ impl Serving {
                     if job.endpoint.pace.is_slow() {
                         serving.queue.call_another();
                     }
-                    serving.begin(job, started).await;
+                    serving.begin(job, Instant::from_std(started)).await;
                     // A busy runner still lets the connection's own task run.
                     tokio::task::coop::consume_budget().await;
                 }
@@ -109,7 +107,7 @@ impl Serving {
     }
 
     /// Lets a request in, or refuses it. Called by the readers, so it never waits.
-    pub(super) fn take(&self, endpoint: &Arc<Endpoint>, mut message: Message) {
+    pub(super) fn take(&self, endpoint: &Arc<Endpoint>, mut message: Message, arrived: Instant) {
         // The reply subject is chosen by the caller and written to with our rights.
         let Some(reply) = message.reply.take().filter(|reply| self.may_answer(reply)) else {
             tracing::debug!(method = endpoint.method.path, "a request without an inbox for the answer was dropped");
@@ -119,8 +117,7 @@ impl Serving {
             let text = format!("the server handles {} calls at a time and has as many", self.in_flight.max());
             return self.refuse(&reply, &Status::made_here(Code::ResourceExhausted, reason::IN_FLIGHT_LIMIT, text));
         };
-        let arrived = Instant::now();
-        self.queue.push(Job { endpoint: endpoint.clone(), message, reply, arrived, _slot: slot }, arrived.into_std());
+        self.queue.push(Job { endpoint: endpoint.clone(), message, reply, arrived, slot }, arrived.into_std());
     }
 
     fn may_answer(&self, reply: &Subject) -> bool {
@@ -133,14 +130,13 @@ impl Serving {
     }
 
     /// Runs a call as far as it goes at once; what has to wait gets a task.
-    async fn begin(self: &Arc<Self>, job: Job, started: std::time::Instant) {
+    async fn begin(self: &Arc<Self>, job: Job, started: Instant) {
         let endpoint = job.endpoint.clone();
-        let mut answer: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(self.clone().answer(job));
-        let first = endpoint.pace.first_poll(&mut answer).await;
+        let rest = endpoint.pace.first_step(|cx| self.answer(job, started, cx)).await;
         let took = started.elapsed();
         endpoint.pace.took(took);
         self.queue.took(took);
-        if first.is_pending() {
+        if let Some(answer) = rest {
             let abort = self.abort.clone();
             self.running.spawn(async move { abort.run_until_cancelled(answer).await });
         }
@@ -153,6 +149,7 @@ impl Serving {
         message: &Message,
         caller: Option<&ReplyTo<'_>>,
         arrived: Instant,
+        now: Instant,
     ) -> Result<Option<Instant>> {
         let timeout = match (caller, message.headers.get(status::TIMEOUT)) {
             (Some(caller), _) => caller.timeout,
@@ -174,7 +171,7 @@ impl Serving {
             }
         }
         let deadline = timeout.map(|timeout| arrived + timeout);
-        match deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        match deadline.is_some_and(|deadline| deadline <= now) {
             true => Err(expired()),
             false => Ok(deadline),
         }

@@ -23,8 +23,9 @@ pub(crate) struct ReplyTo<'a> {
 
 impl ReplyTo<'_> {
     pub(crate) fn subject(&self) -> Subject {
-        let timeout_us =
-            self.timeout.map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX).max(1));
+        let timeout_us = self
+            .timeout
+            .map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(NUMBER_MAX).clamp(1, NUMBER_MAX));
         let mut text = String::with_capacity(self.inbox.len() + 64);
         text.push_str(self.inbox);
         text.push('.');
@@ -48,18 +49,26 @@ impl<'a> ReplyTo<'a> {
     }
 }
 
+/// Digits of a number in a reply subject, at most. As many always fit 64 bits.
+const DIGITS: usize = 19;
+
+/// The largest number that has so many.
+const NUMBER_MAX: u64 = 9_999_999_999_999_999_999;
+
 /// The number behind the last dot, and what stands before that.
 fn last_number(text: &str) -> Option<(&str, u64)> {
-    let dot = text.bytes().rposition(|byte| byte == b'.')?;
-    let digits = text.get(dot + 1..)?;
-    if digits.is_empty() {
+    let (rest, digits) = text.rsplit_once('.')?;
+    if digits.is_empty() || digits.len() > DIGITS {
         return None;
     }
-    let number = digits.bytes().try_fold(0u64, |number, byte| match byte {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
-        _ => None,
-    })?;
-    Some((text.get(..dot)?, number))
+    let mut number = 0u64;
+    for byte in digits.bytes() {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        number = number * 10 + u64::from(byte - b'0');
+    }
+    Some((rest, number))
 }
 
 /// The call that a message on one of our own subjects belongs to: the token behind `prefix.`
@@ -90,7 +99,12 @@ mod tests {
     #[test]
     fn a_reply_subject_comes_back() {
         let call = CallId::random();
-        for timeout in [None, Some(Duration::from_micros(1)), Some(Duration::from_secs(3600))] {
+        for timeout in [
+            None,
+            Some(Duration::from_micros(1)),
+            Some(Duration::from_secs(3600)),
+            Some(Duration::from_micros(NUMBER_MAX)),
+        ] {
             let reply = ReplyTo { inbox: "_INBOX.x.y", call, timeout, sent_ms: 1_732_176_000_123 };
             let subject = reply.subject();
             assert_eq!(ReplyTo::parse(subject.as_str()), Some(reply));
@@ -101,7 +115,14 @@ mod tests {
 
     #[test]
     fn other_reply_subjects_are_foreign() {
-        for subject in ["", "_INBOX.abc", "_INBOX.abc.def", "_INBOX.a.b.-1.5", "_INBOX.a.AAAAAAAAAAAAAAAAAAAAAA.1.x"] {
+        for subject in [
+            "",
+            "_INBOX.abc",
+            "_INBOX.abc.def",
+            "_INBOX.a.b.-1.5",
+            "_INBOX.a.AAAAAAAAAAAAAAAAAAAAAA.1.x",
+            "_INBOX.a.AAAAAAAAAAAAAAAAAAAAAA.1.99999999999999999999",
+        ] {
             assert_eq!(ReplyTo::parse(subject), None, "{subject}");
         }
     }

@@ -8,7 +8,8 @@ use std::{
 
 use futures_util::future::join_all;
 use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, EchoServer};
-use subwire::{Bus, Channel, Code, Executed, Server};
+use subwire::{Bus, Channel, Code, Executed, RpcRequest, Server};
+use tower::util::MapRequestLayer;
 
 use crate::{
     echo::{Echo, Watch},
@@ -42,6 +43,7 @@ on_both_buses!(
     a_stopping_server_cancels_what_does_not_end,
     a_method_of_another_service_is_unavailable,
     a_handler_that_computes_holds_up_no_other_call,
+    a_layer_that_panics_fails_its_call_alone,
 );
 
 fn bus(fixture: &Fixture) -> &Bus {
@@ -182,4 +184,27 @@ async fn a_service_is_added_once() {
     let fixture = fixture::memory().await;
     let builder = Server::builder(bus(&fixture)).namespace("twice").add(named("a").0).add(named("b").0);
     assert_eq!(builder.start().await.expect_err("twice").code(), Code::InvalidArgument);
+}
+
+/// Once for each thread that could run handlers, and more.
+async fn a_layer_that_panics_fails_its_call_alone(fixture: &Fixture) {
+    #[expect(clippy::panic, reason = "it is what is tested")]
+    let panics = MapRequestLayer::new(|request: RpcRequest| match request.metadata().get("layer") {
+        Some(_) => panic!("told to"),
+        None => request,
+    });
+    let server = Server::builder(bus(fixture)).namespace("layered").layer(panics).add(named("layered").0);
+    let _running = server.start().await.expect("a server");
+    let echo = EchoClient::new(Channel::builder(bus(fixture)).namespace("layered").build());
+    for _ in 0..10 {
+        let call = echo.echo(EchoRequest::default()).metadata("layer", "panic");
+        assert_eq!(call.await.expect_err("a panic").code(), Code::Internal);
+        let stream = echo.count(CountRequest::default()).metadata("layer", "panic");
+        let status = match stream.await {
+            Ok(mut numbers) => numbers.message().await.expect_err("a panic"),
+            Err(status) => status,
+        };
+        assert_eq!(status.code(), Code::Internal);
+    }
+    echo.echo(EchoRequest::default()).await.expect("as ever");
 }

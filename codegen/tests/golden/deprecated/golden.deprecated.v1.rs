@@ -181,23 +181,12 @@ impl<T> ::core::fmt::Debug for OldServer<T> {
 #[allow(deprecated)]
 impl<T: OldService> ::subwire::__codegen::NamedService for OldServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
-}
-
-#[allow(deprecated)]
-impl<T: OldService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
-for OldServer<T> {
-    type Response = ::subwire::__codegen::RpcResponse;
-    type Error = ::subwire::__codegen::Status;
-    type Future = ::subwire::__codegen::BoxFuture<
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
         ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
-    >;
-    fn poll_ready(
-        &mut self,
-        _: &mut ::subwire::__codegen::TaskContext<'_>,
-    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
-        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
-    }
-    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+    > {
         let service = ::core::clone::Clone::clone(&self.service);
         match request.method().path {
             "golden.deprecated.v1.OldService/Walk" => {
@@ -218,6 +207,25 @@ for OldServer<T> {
             }
             _ => ::subwire::__codegen::unimplemented(request),
         }
+    }
+}
+
+#[allow(deprecated)]
+impl<T: OldService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
+for OldServer<T> {
+    type Response = ::subwire::__codegen::RpcResponse;
+    type Error = ::subwire::__codegen::Status;
+    type Future = ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    >;
+    fn poll_ready(
+        &mut self,
+        _: &mut ::subwire::__codegen::TaskContext<'_>,
+    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
+        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
+    }
+    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 

@@ -211,22 +211,12 @@ impl<T> ::core::fmt::Debug for DocsServer<T> {
 
 impl<T: DocsService> ::subwire::__codegen::NamedService for DocsServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
-}
-
-impl<T: DocsService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
-for DocsServer<T> {
-    type Response = ::subwire::__codegen::RpcResponse;
-    type Error = ::subwire::__codegen::Status;
-    type Future = ::subwire::__codegen::BoxFuture<
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
         ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
-    >;
-    fn poll_ready(
-        &mut self,
-        _: &mut ::subwire::__codegen::TaskContext<'_>,
-    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
-        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
-    }
-    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+    > {
         let service = ::core::clone::Clone::clone(&self.service);
         match request.method().path {
             "golden.docs.v1.DocsService/Read" => {
@@ -247,6 +237,24 @@ for DocsServer<T> {
             }
             _ => ::subwire::__codegen::unimplemented(request),
         }
+    }
+}
+
+impl<T: DocsService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
+for DocsServer<T> {
+    type Response = ::subwire::__codegen::RpcResponse;
+    type Error = ::subwire::__codegen::Status;
+    type Future = ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    >;
+    fn poll_ready(
+        &mut self,
+        _: &mut ::subwire::__codegen::TaskContext<'_>,
+    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
+        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
+    }
+    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 

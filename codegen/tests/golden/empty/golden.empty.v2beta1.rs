@@ -56,6 +56,14 @@ impl<T> ::core::fmt::Debug for EmptyServer<T> {
 
 impl<T: EmptyService> ::subwire::__codegen::NamedService for EmptyServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    > {
+        ::subwire::__codegen::unimplemented(request)
+    }
 }
 
 impl<T: EmptyService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
@@ -72,7 +80,7 @@ for EmptyServer<T> {
         ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
     }
     fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
-        ::subwire::__codegen::unimplemented(request)
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 

@@ -118,22 +118,12 @@ impl<T> ::core::fmt::Debug for ShopServer<T> {
 
 impl<T: ShopService> ::subwire::__codegen::NamedService for ShopServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
-}
-
-impl<T: ShopService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
-for ShopServer<T> {
-    type Response = ::subwire::__codegen::RpcResponse;
-    type Error = ::subwire::__codegen::Status;
-    type Future = ::subwire::__codegen::BoxFuture<
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
         ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
-    >;
-    fn poll_ready(
-        &mut self,
-        _: &mut ::subwire::__codegen::TaskContext<'_>,
-    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
-        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
-    }
-    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+    > {
         let service = ::core::clone::Clone::clone(&self.service);
         match request.method().path {
             "golden.shop.v1.ShopService/Price" => {
@@ -154,6 +144,24 @@ for ShopServer<T> {
             }
             _ => ::subwire::__codegen::unimplemented(request),
         }
+    }
+}
+
+impl<T: ShopService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
+for ShopServer<T> {
+    type Response = ::subwire::__codegen::RpcResponse;
+    type Error = ::subwire::__codegen::Status;
+    type Future = ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    >;
+    fn poll_ready(
+        &mut self,
+        _: &mut ::subwire::__codegen::TaskContext<'_>,
+    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
+        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
+    }
+    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 

@@ -326,22 +326,12 @@ impl<T> ::core::fmt::Debug for TypeServer<T> {
 
 impl<T: TypeService> ::subwire::__codegen::NamedService for TypeServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
-}
-
-impl<T: TypeService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
-for TypeServer<T> {
-    type Response = ::subwire::__codegen::RpcResponse;
-    type Error = ::subwire::__codegen::Status;
-    type Future = ::subwire::__codegen::BoxFuture<
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
         ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
-    >;
-    fn poll_ready(
-        &mut self,
-        _: &mut ::subwire::__codegen::TaskContext<'_>,
-    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
-        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
-    }
-    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+    > {
         let service = ::core::clone::Clone::clone(&self.service);
         match request.method().path {
             "golden.type.v1.TypeService/Type" => {
@@ -402,6 +392,24 @@ for TypeServer<T> {
             }
             _ => ::subwire::__codegen::unimplemented(request),
         }
+    }
+}
+
+impl<T: TypeService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
+for TypeServer<T> {
+    type Response = ::subwire::__codegen::RpcResponse;
+    type Error = ::subwire::__codegen::Status;
+    type Future = ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    >;
+    fn poll_ready(
+        &mut self,
+        _: &mut ::subwire::__codegen::TaskContext<'_>,
+    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
+        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
+    }
+    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 

@@ -184,6 +184,25 @@ impl<T> ::core::fmt::Debug for NestedServer<T> {
 
 impl<T: NestedService> ::subwire::__codegen::NamedService for NestedServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    > {
+        let service = ::core::clone::Clone::clone(&self.service);
+        match request.method().path {
+            "golden.nested.v1.NestedService/Open" => {
+                ::subwire::__codegen::unary(
+                    request,
+                    move |cx, request| async move {
+                        <T as NestedService>::open(&service, cx, request).await
+                    },
+                )
+            }
+            _ => ::subwire::__codegen::unimplemented(request),
+        }
+    }
 }
 
 impl<T: NestedService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
@@ -200,18 +219,7 @@ for NestedServer<T> {
         ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
     }
     fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
-        let service = ::core::clone::Clone::clone(&self.service);
-        match request.method().path {
-            "golden.nested.v1.NestedService/Open" => {
-                ::subwire::__codegen::unary(
-                    request,
-                    move |cx, request| async move {
-                        <T as NestedService>::open(&service, cx, request).await
-                    },
-                )
-            }
-            _ => ::subwire::__codegen::unimplemented(request),
-        }
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 

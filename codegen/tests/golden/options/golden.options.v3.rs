@@ -93,22 +93,12 @@ impl<T> ::core::fmt::Debug for OptionsServer<T> {
 
 impl<T: OptionsService> ::subwire::__codegen::NamedService for OptionsServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
-}
-
-impl<T: OptionsService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
-for OptionsServer<T> {
-    type Response = ::subwire::__codegen::RpcResponse;
-    type Error = ::subwire::__codegen::Status;
-    type Future = ::subwire::__codegen::BoxFuture<
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
         ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
-    >;
-    fn poll_ready(
-        &mut self,
-        _: &mut ::subwire::__codegen::TaskContext<'_>,
-    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
-        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
-    }
-    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+    > {
         let service = ::core::clone::Clone::clone(&self.service);
         match request.method().path {
             "golden.options.v3.OptionsService/Get" => {
@@ -137,6 +127,24 @@ for OptionsServer<T> {
             }
             _ => ::subwire::__codegen::unimplemented(request),
         }
+    }
+}
+
+impl<T: OptionsService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
+for OptionsServer<T> {
+    type Response = ::subwire::__codegen::RpcResponse;
+    type Error = ::subwire::__codegen::Status;
+    type Future = ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    >;
+    fn poll_ready(
+        &mut self,
+        _: &mut ::subwire::__codegen::TaskContext<'_>,
+    ) -> ::subwire::__codegen::Poll<::subwire::__codegen::Result<()>> {
+        ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
+    }
+    fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 

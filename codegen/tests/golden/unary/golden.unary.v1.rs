@@ -112,6 +112,25 @@ impl<T> ::core::fmt::Debug for EchoServer<T> {
 
 impl<T: EchoService> ::subwire::__codegen::NamedService for EchoServer<T> {
     const SERVICE: &'static ::subwire::__codegen::ServiceInfo = &SERVICE;
+    fn answer(
+        &self,
+        request: ::subwire::__codegen::RpcRequest,
+    ) -> ::subwire::__codegen::BoxFuture<
+        ::subwire::__codegen::Result<::subwire::__codegen::RpcResponse>,
+    > {
+        let service = ::core::clone::Clone::clone(&self.service);
+        match request.method().path {
+            "golden.unary.v1.EchoService/Say" => {
+                ::subwire::__codegen::unary(
+                    request,
+                    move |cx, request| async move {
+                        <T as EchoService>::say(&service, cx, request).await
+                    },
+                )
+            }
+            _ => ::subwire::__codegen::unimplemented(request),
+        }
+    }
 }
 
 impl<T: EchoService> ::subwire::__codegen::Service<::subwire::__codegen::RpcRequest>
@@ -128,18 +147,7 @@ for EchoServer<T> {
         ::subwire::__codegen::Poll::Ready(::core::result::Result::Ok(()))
     }
     fn call(&mut self, request: ::subwire::__codegen::RpcRequest) -> Self::Future {
-        let service = ::core::clone::Clone::clone(&self.service);
-        match request.method().path {
-            "golden.unary.v1.EchoService/Say" => {
-                ::subwire::__codegen::unary(
-                    request,
-                    move |cx, request| async move {
-                        <T as EchoService>::say(&service, cx, request).await
-                    },
-                )
-            }
-            _ => ::subwire::__codegen::unimplemented(request),
-        }
+        ::subwire::__codegen::NamedService::answer(self, request)
     }
 }
 
