@@ -1,10 +1,15 @@
 //! [`Events`]: events that are stored before the publisher goes on.
 
-use std::{fmt, future::IntoFuture, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    future::IntoFuture,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use tokio::{
     task::coop::consume_budget,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep},
 };
 
 use super::{ID_HEADER, pipeline::Pipeline};
@@ -13,6 +18,7 @@ use crate::{
     backoff::Backoff,
     bus::{Bus, IntoMessage, Message},
     jetstream::{Acknowledgement, JetStream, PublishAck},
+    layer::deadline::Within,
     limits,
     status::reason,
 };
@@ -226,7 +232,7 @@ impl Attempt {
         let deadline = Instant::now() + timeout.min(limits::PUBLISH_HORIZON);
         let has = |name| message.headers.get(name).is_some();
         let repeatable = has(ID_HEADER) && !has(header::EXPECTED_SEQUENCE) && !has(header::EXPECTED_SUBJECT_SEQUENCE);
-        let last = within(deadline, streams.publish(message.clone())).await;
+        let last = within(deadline, pin!(streams.publish(message.clone()))).await;
         Self { message, repeatable, count: 1, last, deadline }
     }
 
@@ -253,7 +259,7 @@ impl Attempt {
             tracing::debug!(%status, attempt = self.count, subject = %self.message.subject, "publishing again");
             self.last = Err(status);
             sleep(pause).await;
-            self.last = within(self.deadline, streams.publish(self.message.clone())).await;
+            self.last = within(self.deadline, pin!(streams.publish(self.message.clone()))).await;
             self.count += 1;
         }
     }
@@ -265,11 +271,11 @@ fn may_pass(streams: &JetStream, status: &Status) -> bool {
         && streams.bus().link().borrow().closed.is_none()
 }
 
-async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout_at(deadline, work).await.unwrap_or_else(|_| Err(expired()))
+fn within<F>(deadline: Instant, work: F) -> Within<F> {
+    Within::new(Some(deadline), work).or(unacknowledged)
 }
 
-fn expired() -> Status {
+fn unacknowledged() -> Status {
     let message = "no stream acknowledged the event in time: it may be stored or not";
     Status::made_here(Code::DeadlineExceeded, reason::DEADLINE, message)
 }

@@ -1,6 +1,7 @@
 //! [`Deliveries`]: what a consumer hands out.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -41,6 +42,23 @@ pub(crate) struct Origin {
 pub(crate) enum Ticket {
     Memory(engine::Ticket),
     Remote(remote::Ticket),
+}
+
+/// Deliveries that are done, which is said of all of them together
+/// ([`JetStream::say_done`](super::JetStream::say_done)).
+#[derive(Default)]
+pub(crate) struct Done {
+    pub(super) here: engine::Done,
+    pub(super) remote: VecDeque<remote::Ticket>,
+}
+
+impl Done {
+    pub(crate) fn add(&mut self, delivered: &Delivered) {
+        match &delivered.ticket {
+            Ticket::Memory(ticket) => self.here.add(ticket),
+            Ticket::Remote(ticket) => self.remote.push_back(ticket.clone()),
+        }
+    }
 }
 
 impl fmt::Debug for Ticket {

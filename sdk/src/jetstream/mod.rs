@@ -25,8 +25,7 @@ use futures_util::future::ready;
 
 use self::{delivery::Source, engine::Engine, remote::Remote};
 pub(crate) use self::{
-    delivery::{Ack, Delivered, Deliveries, Origin, Pull, Ticket},
-    engine::Done,
+    delivery::{Ack, Delivered, Deliveries, Done, Origin, Pull, Ticket},
     info::{Action, Get, Purge},
     ordered::{Ordered, OrderedSpec},
 };
@@ -218,14 +217,13 @@ impl JetStream {
         }
     }
 
-    /// Says of a delivery that it is done: where that can wait for a moment, with others of `done`.
-    pub(crate) fn ack_done(&self, delivered: &Delivered, done: &mut Done) -> Option<Sending<'_>> {
-        match &delivered.ticket {
-            Ticket::Memory(ticket) => {
-                done.add(ticket);
-                None
+    /// Says of deliveries that they are done. A failure is logged: they come again after their wait.
+    pub(crate) async fn say_done(&self, done: &mut Done) {
+        done.here.say();
+        while let Some(ticket) = done.remote.pop_front() {
+            if let Err(status) = Remote::new(&self.bus).ack_done(ticket).await {
+                tracing::debug!(%status, "the broker could not be told that a message is done");
             }
-            Ticket::Remote(ticket) => Some(Remote::new(&self.bus).ack(ticket, &Ack::Done)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
 
@@ -25,12 +25,20 @@ pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Outpu
 pub(crate) struct Within<F> {
     work: F,
     deadline: Option<Instant>,
+    /// Made when the work has to wait.
     timer: Option<Pin<Box<Sleep>>>,
+    late: fn() -> Status,
 }
 
 impl<F> Within<F> {
     pub(crate) fn new(deadline: Option<Instant>, work: F) -> Self {
-        Self { work, deadline, timer: None }
+        Self { work, deadline, timer: None, late: exceeded }
+    }
+
+    /// What the outcome is when the time is up; unless said, that of a call.
+    pub(crate) fn or(mut self, late: fn() -> Status) -> Self {
+        self.late = late;
+        self
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -48,7 +56,8 @@ impl<T, F: Future<Output = Result<T>> + Unpin> Future for Within<F> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         // Work that used up its task's budget must not keep its deadline from being seen.
-        pin!(unconstrained(timer.as_mut())).poll(cx).map(|()| Err(exceeded()))
+        ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
+        Poll::Ready(Err((self.late)()))
     }
 }
 

@@ -29,7 +29,6 @@ use super::{
 use crate::{
     Code, ConsumerSpec, Result, Status,
     backoff::Backoff,
-    bus::Sending,
     dead_letters::{Burial, DeadLetter},
     jetstream::{Ack, Delivered, Done, JetStream},
 };
@@ -130,23 +129,13 @@ impl Core {
         drop(held);
     }
 
-    /// Sees to it that a message that is done does not come again. As a rule it has done so when it
-    /// returns, or `done` will; else what it returns does.
-    pub(super) fn done(&self, job: &Job, verdict: &Verdict, took: Duration, done: &mut Done) -> Option<Sending<'_>> {
+    /// Notes that a message is done. It comes again unless `done` is said.
+    pub(super) fn done(&self, job: &Job, verdict: &Verdict, took: Duration, done: &mut Done) {
         self.note(verdict, took);
         // What was never in hand cannot have come again.
         let again = job.held.as_ref().and_then(|_| job.delivery.end());
-        let sending = self.streams.ack_done(again.as_deref().unwrap_or(job.delivery.delivered()), done);
+        done.add(again.as_deref().unwrap_or(job.delivery.delivered()));
         self.over(job.key, job.delivery.sequence(), None);
-        match sending? {
-            Sending::Left(sent) => {
-                if let Err(status) = sent.into_inner() {
-                    unsaid(&job.delivery, &status);
-                }
-                None
-            }
-            waits => Some(waits),
-        }
     }
 
     fn note(&self, verdict: &Verdict, took: Duration) {
@@ -281,7 +270,7 @@ impl Core {
 }
 
 /// It comes again after its wait.
-pub(super) fn unsaid(delivery: &Delivery, status: &Status) {
+fn unsaid(delivery: &Delivery, status: &Status) {
     tracing::debug!(?delivery, %status, "the broker could not be told what became of a message");
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     Delivery,
-    core::{Arrived, Core, unsaid},
+    core::{Arrived, Core},
     job::{Job, Work},
     lanes::Admitted,
     monitor::WorkerState,
@@ -25,7 +25,6 @@ use super::{
 };
 use crate::{
     Code, Result, Status,
-    bus::Sending,
     jetstream::{Action, Delivered, Deliveries, Done, Pull},
     limits,
 };
@@ -60,12 +59,6 @@ pub(super) struct Intake {
     last_end: Instant,
     /// What ended there and is not said yet.
     done: Done,
-}
-
-/// What the broker has not been told yet.
-struct Waits<'a> {
-    delivery: Delivery,
-    sending: Sending<'a>,
 }
 
 impl Intake {
@@ -143,49 +136,33 @@ impl Intake {
                 deliveries.ask(if is_quick { self.prefetch } else { self.ahead() });
             }
             let room = core.in_hand.is_below(limits::WORKER_BYTES);
-            let waits = tokio::select! {
+            let taken = tokio::select! {
                 biased;
                 () = &mut draining => return Ok(()),
                 _ = beats.tick() => {
                     deliveries.progress();
                     while self.tasks.try_join_next().is_some() {}
-                    None
+                    Ok(())
                 }
                 // Lazily: a place that is held need not be asked for.
                 permit = async { core.places.clone().acquire_owned().await }, if self.permit.is_none() => {
                     self.permit = permit.ok();
-                    None
+                    Ok(())
                 }
-                job = turn(&core), if self.permit.is_some() => self.begin_here(&core, job).await,
-                () = core.in_hand.below(limits::WORKER_BYTES), if !room => None,
-                waits = poll_fn(|cx| self.burst(&core, deliveries, cx)), if room && self.permit.is_some() => waits?,
+                job = turn(&core), if self.permit.is_some() => {
+                    self.begin_here(&core, job).await;
+                    Ok(())
+                }
+                () = core.in_hand.below(limits::WORKER_BYTES), if !room => Ok(()),
+                taken = poll_fn(|cx| self.burst(&core, deliveries, cx)), if room && self.permit.is_some() => taken,
             };
-            if let Some(Waits { delivery, sending }) = waits
-                && let Err(status) = sending.await
-            {
-                unsaid(&delivery, &status);
-            }
+            core.streams.say_done(&mut self.done).await;
+            taken?;
         }
     }
 
     /// Takes what is here, one message after another. Returns when there is something else to look at.
-    fn burst<'a>(
-        &mut self,
-        core: &'a Arc<Core>,
-        deliveries: &mut Deliveries,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Result<Option<Waits<'a>>>> {
-        let taken = self.take_burst(core, deliveries, cx);
-        self.done.say();
-        taken
-    }
-
-    fn take_burst<'a>(
-        &mut self,
-        core: &'a Arc<Core>,
-        deliveries: &mut Deliveries,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Result<Option<Waits<'a>>>> {
+    fn burst(&mut self, core: &Arc<Core>, deliveries: &mut Deliveries, cx: &mut TaskContext<'_>) -> Poll<Result<()>> {
         let (mut begun, mut now) = (None, None);
         for taken in 0..BURST {
             if self.permit.is_none() || !core.in_hand.is_below(limits::WORKER_BYTES) {
@@ -200,35 +177,25 @@ impl Intake {
             // A look at the clock for each: where one ends the next begins.
             let started = now.unwrap_or_else(Instant::now);
             let begun = *begun.get_or_insert(started);
-            if let Some(waits) = self.take_in(core, delivered, started, cx) {
-                return Poll::Ready(Ok(Some(waits)));
-            }
+            self.take_in(core, delivered, started, cx);
             now = Some(self.last_end.max(started));
             if self.last_end.saturating_duration_since(begun) >= BURST_TIME {
                 break;
             }
         }
-        Poll::Ready(Ok(None))
+        Poll::Ready(Ok(()))
     }
 
     /// Begins what has arrived, if it is its turn.
-    fn take_in<'a>(
-        &mut self,
-        core: &'a Arc<Core>,
-        delivered: Delivered,
-        started: Instant,
-        cx: &mut TaskContext<'_>,
-    ) -> Option<Waits<'a>> {
+    fn take_in(&mut self, core: &Arc<Core>, delivered: Delivered, started: Instant, cx: &mut TaskContext<'_>) {
         match core.arrived(delivered) {
             Arrived::Job(job) => {
-                let job = self.admit(core, job)?;
-                self.begin(core, job, started, cx)
+                if let Some(job) = self.admit(core, job) {
+                    self.begin(core, job, started, cx);
+                }
             }
-            Arrived::Dead(delivery, reason) => {
-                self.set_aside(delivery, reason);
-                None
-            }
-            Arrived::Known => None,
+            Arrived::Dead(delivery, reason) => self.set_aside(delivery, reason),
+            Arrived::Known => {}
         }
     }
 
@@ -250,16 +217,9 @@ impl Intake {
     }
 
     /// Runs a message as far as it goes at once; what has to wait gets a task.
-    fn begin<'a>(
-        &mut self,
-        core: &'a Arc<Core>,
-        mut job: Job,
-        started: Instant,
-        cx: &mut TaskContext<'_>,
-    ) -> Option<Waits<'a>> {
+    fn begin(&mut self, core: &Arc<Core>, mut job: Job, started: Instant, cx: &mut TaskContext<'_>) {
         if !core.pace.is_quick() {
-            self.spawn(job, started);
-            return None;
+            return self.spawn(job, started);
         }
         let first = Pin::new(&mut job.work).poll(cx);
         self.last_end = Instant::now();
@@ -267,27 +227,21 @@ impl Intake {
         core.pace.stepped(took);
         match first {
             Poll::Ready(verdict @ (Verdict::Done | Verdict::Repeated)) => {
-                let sending = core.done(&job, &verdict, took, &mut self.done)?;
-                Some(Waits { delivery: job.delivery, sending })
+                core.done(&job, &verdict, took, &mut self.done)
             }
-            Poll::Ready(verdict) => {
-                self.finish(job, verdict, started);
-                None
-            }
-            Poll::Pending => {
-                self.spawn(job, started);
-                None
-            }
+            Poll::Ready(verdict) => self.finish(job, verdict, started),
+            Poll::Pending => self.spawn(job, started),
         }
     }
 
     /// The same from where nothing is polled.
-    async fn begin_here<'a>(&mut self, core: &'a Arc<Core>, job: Job) -> Option<Waits<'a>> {
+    async fn begin_here(&mut self, core: &Arc<Core>, job: Job) {
         let mut job = Some(job);
-        let waits = poll_fn(|cx| Poll::Ready(job.take().and_then(|job| self.begin(core, job, Instant::now(), cx))));
-        let waits = waits.await;
-        self.done.say();
-        waits
+        poll_fn(|cx| {
+            job.take().into_iter().for_each(|job| self.begin(core, job, Instant::now(), cx));
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn spawn(&mut self, mut job: Job, started: Instant) {

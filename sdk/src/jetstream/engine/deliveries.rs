@@ -85,12 +85,6 @@ impl Done {
     }
 }
 
-impl Drop for Done {
-    fn drop(&mut self) {
-        self.say();
-    }
-}
-
 /// What a consumer hands out, to one reader.
 ///
 /// Whoever waits has a timer for what time alone brings: a redelivery, a message that is replayed at

@@ -28,9 +28,14 @@ const EXPLANATION: Duration = Duration::from_secs(1);
 impl Remote<'_> {
     pub(in crate::jetstream) async fn publish(&self, mut message: Message) -> Result<Acknowledgement> {
         let subject = message.subject.clone();
-        let (request, reply) = self.bus.requests().await?.enter(self.bus, Wants::PublishAck, &subject)?;
+        // Boxed, because only the first request of a connection has to wait for it.
+        let requests = match self.bus.opened_requests() {
+            Some(requests) => requests,
+            None => Box::pin(self.bus.requests()).await?,
+        };
+        let (request, reply) = requests.enter(self.bus, Wants::PublishAck, &subject)?;
         message.reply = Some(reply);
-        self.bus.send(message).await?;
+        self.bus.publish(message).await?;
         Ok(Acknowledgement { subject, state: State::Waiting(request) })
     }
 }

@@ -23,6 +23,10 @@ impl<'a> Remote<'a> {
         self.bus.send(Message::new(ticket.0.clone(), payload(ack)))
     }
 
+    pub(in crate::jetstream) async fn ack_done(&self, ticket: Ticket) -> Result<()> {
+        self.bus.publish(Message::new(ticket.0, payload(&Ack::Done))).await
+    }
+
     pub(in crate::jetstream) async fn ack_confirmed(&self, ticket: &Ticket, ack: &Ack) -> Result<()> {
         match Request::ask(self.bus, Message::new(ticket.0.clone(), payload(ack))).await? {
             Answer::Message(message) => confirmed(&message),
