@@ -46,7 +46,7 @@ pub const BEAT: Duration = Duration::from_secs(2);
 /// Silence after which the other side counts as dead: two beats and a little.
 pub const PEER_SILENCE: Duration = Duration::from_millis(4_500);
 
-/// How often a side looks for silence: with this, a dead peer is noticed within five seconds.
+/// How often a side looks for silence, at most: with this, a dead peer is noticed within five seconds.
 pub const SILENCE_CHECK: Duration = Duration::from_millis(250);
 
 /// How soon the first answer to a stream must come: catches a listener that is no service.

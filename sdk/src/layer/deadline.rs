@@ -14,14 +14,10 @@ use tokio::{
 
 use crate::{Code, Context, Result, Status, limits, status::reason};
 
-/// Runs `work` until `deadline`.
-///
-/// Work that is ready at once never touches a timer; that is most calls in process.
-pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
-    Within::new(deadline, pin!(work)).await
-}
-
 /// Work, for as long as it may take.
+///
+/// Work that is ready at once never touches a timer; that is most calls in process. It has to be pinned
+/// where it lies: a future that takes another one in makes room for it twice.
 pub(crate) struct Within<F> {
     work: F,
     deadline: Option<Instant>,

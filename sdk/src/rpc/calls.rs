@@ -12,7 +12,7 @@ use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use super::exchange::{Exchange, peer_lost};
-use crate::{Status, wire::call_id::CallId};
+use crate::{Status, limits, wire::call_id::CallId};
 
 /// Enough that callers on a few dozen threads seldom meet.
 const SHARDS: usize = 16;
@@ -62,16 +62,25 @@ impl Calls {
         shards.flat_map(|shard| shard.values().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// Fails the calls whose other side has been silent for too long.
-    pub(crate) fn fail_silent(&self) {
+    /// Fails the calls whose other side has been silent for too long; when another one can be.
+    pub(crate) fn fail_silent(&self) -> Instant {
         let now = Instant::now();
+        // Whatever is leased from now on is silent later than this.
+        let mut next = now + limits::PEER_SILENCE;
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            // Only those are cloned: there may be tens of thousands that are well.
-            let silent: Vec<_> = shard.values().filter(|exchange| exchange.is_silent(now)).cloned().collect();
+            let mut silent = Vec::new();
+            for exchange in shard.values() {
+                match exchange.silent_at() {
+                    // Only those are cloned: there may be tens of thousands that are well.
+                    Some(end) if end <= now => silent.push(exchange.clone()),
+                    end => next = end.map_or(next, |end| next.min(end)),
+                }
+            }
             drop(shard);
             silent.iter().for_each(|exchange| exchange.fail(peer_lost()));
         }
+        next.max(now + limits::SILENCE_CHECK)
     }
 
     /// Fails the calls that `which` picks.

@@ -310,10 +310,9 @@ impl Exchange {
         self.lock().confirmed.is_some()
     }
 
-    /// Whether the other side has not spoken of this call for too long.
-    pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        let confirmed = self.lock().confirmed;
-        confirmed.is_some_and(|confirmed| now.saturating_duration_since(confirmed) >= limits::PEER_SILENCE)
+    /// When the other side will not have spoken of this call for too long, if it has to.
+    pub(crate) fn silent_at(&self) -> Option<Instant> {
+        self.lock().confirmed.map(|confirmed| confirmed + limits::PEER_SILENCE)
     }
 }
 

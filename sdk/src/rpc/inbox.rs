@@ -1,11 +1,11 @@
 //! [`Inbox`]: where the replies of one connection's calls arrive.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::{
     sync::{broadcast, watch},
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, MissedTickBehavior, sleep_until},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -90,8 +90,7 @@ impl Router {
     async fn run(mut self, mut subscription: Subscription) {
         let mut beats = tokio::time::interval_at(Instant::now() + limits::BEAT, limits::BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut checks = tokio::time::interval_at(Instant::now() + limits::SILENCE_CHECK, limits::SILENCE_CHECK);
-        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check = pin!(sleep_until(Instant::now() + limits::PEER_SILENCE));
         loop {
             tokio::select! {
                 biased;
@@ -105,7 +104,7 @@ impl Router {
                     Err(broadcast::error::RecvError::Closed) => break,
                 },
                 _ = beats.tick() => self.beat(),
-                _ = checks.tick() => self.calls.fail_silent(),
+                () = &mut check => check.as_mut().reset(self.calls.fail_silent()),
                 message = subscription.next() => match message {
                     Some(message) => {
                         self.route(message);

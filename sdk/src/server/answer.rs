@@ -23,7 +23,7 @@ use crate::{
     __codegen::{caught, panicked},
     BoxFuture, Code, Kind, Metadata, Peer, Result, Status,
     bus::Message,
-    layer::deadline,
+    layer::deadline::Within,
     message::{Body, RpcRequest, RpcResponse, SharedOptions},
     rpc::{exchange::Exchange, incoming::Incoming, outgoing::Outgoing},
     status::reason,
@@ -115,7 +115,8 @@ impl Serving {
         asked: &Asked,
         response: impl Future<Output = Result<RpcResponse>> + Send,
     ) -> Result<RpcResponse> {
-        let mut response = pin!(deadline::within(asked.deadline, response));
+        let response = pin!(response);
+        let mut response = Within::new(asked.deadline, response);
         // A caller that knows nothing of this protocol cannot cancel, so nobody will ask for it.
         let Some(open) = self.open(asked.call.unwrap_or_else(CallId::random), &asked.endpoint, false) else {
             return Err(crate::rpc::exchange::cancelled_by_peer());
@@ -247,41 +248,44 @@ impl Serving {
         }
         outgoing.accept(endpoint.accept(exchange.call));
         exchange.lease();
-        let work = async {
-            if framed {
-                let incoming =
-                    Incoming::requests(self.bus.clone(), exchange.clone(), reply, self.options.max_message_bytes)
-                        .marked(marks(kind));
-                request.body = match kind.streams_requests() {
-                    true => Body::Stream(Box::new(incoming)),
-                    false => {
+        let outcome = {
+            // Pinned where it is made: moved there, it would take its room twice.
+            let work = pin!(async {
+                if framed {
+                    let incoming =
+                        Incoming::requests(self.bus.clone(), exchange.clone(), reply, self.options.max_message_bytes)
+                            .marked(marks(kind));
+                    request.body = match kind.streams_requests() {
+                        true => Body::Stream(Box::new(incoming)),
+                        false => {
+                            outgoing.flush().await?;
+                            Body::Message(incoming.only_message().await?.0)
+                        }
+                    };
+                }
+                // In the future, so that a layer that panics where it is called is caught as well.
+                let mut response = pin!(caught(async { endpoint.channel.send(request).await }));
+                let outcome = match poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => {
                         outgoing.flush().await?;
-                        Body::Message(incoming.only_message().await?.0)
+                        response.await
                     }
                 };
-            }
-            // In the future, so that a layer that panics where it is called is caught as well.
-            let mut response = pin!(caught(async { endpoint.channel.send(request).await }));
-            let outcome = match poll_fn(|cx| Poll::Ready(response.as_mut().poll(cx))).await {
-                Poll::Ready(outcome) => outcome,
-                Poll::Pending => {
-                    outgoing.flush().await?;
-                    response.await
+                let RpcResponse { metadata, trailers, body } = outcome?;
+                if let Body::Message(payload) = &body
+                    && payload.len() > self.options.max_message_bytes
+                {
+                    return Err(too_large(payload.len(), self.options.max_message_bytes));
                 }
-            };
-            let RpcResponse { metadata, trailers, body } = outcome?;
-            if let Body::Message(payload) = &body
-                && payload.len() > self.options.max_message_bytes
-            {
-                return Err(too_large(payload.len(), self.options.max_message_bytes));
+                outgoing.start(&metadata);
+                outgoing.body(body, trailers).await
+            });
+            tokio::select! {
+                biased;
+                outcome = Within::new(deadline, work) => outcome,
+                status = exchange.failed() => Err(status),
             }
-            outgoing.start(&metadata);
-            outgoing.body(body, trailers).await
-        };
-        let outcome = tokio::select! {
-            biased;
-            outcome = deadline::within(deadline, work) => outcome,
-            status = exchange.failed() => Err(status),
         };
         if let Err(status) = outcome
             && !is_peer_cancel(&status)

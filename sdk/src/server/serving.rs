@@ -1,6 +1,7 @@
 //! [`Serving`]: what a server does with what arrives.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -8,7 +9,7 @@ use std::{
 use prost::Message as _;
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -244,11 +245,10 @@ impl Serving {
     /// Ends the calls whose callers are gone, and those whose connection is.
     async fn watch(self: Arc<Self>) {
         let mut link = self.bus.link();
-        let mut checks = tokio::time::interval_at(Instant::now() + limits::SILENCE_CHECK, limits::SILENCE_CHECK);
-        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check = pin!(sleep_until(Instant::now() + limits::PEER_SILENCE));
         loop {
             tokio::select! {
-                _ = checks.tick() => self.calls.fail_silent(),
+                () = &mut check => check.as_mut().reset(self.calls.fail_silent()),
                 changed = link.changed() => {
                     if changed.is_err() {
                         return;
