@@ -81,7 +81,7 @@ pub const ACK_WAIT: Duration = Duration::from_secs(30);
 pub const ACK_PENDING: u32 = 1_000;
 
 /// Messages of a stream that a reader holds and has not taken yet.
-pub const PULL_MESSAGES: usize = 500;
+pub const PULL_MESSAGES: usize = 1_000;
 
 /// Bytes of a stream that a reader holds and has not taken yet; one message may be larger.
 pub const PULL_BYTES: usize = 4 * 1024 * 1024;

@@ -2,7 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{call_id::CallId, subject::Subject};
+use super::{
+    call_id::CallId,
+    number::{DECIMAL_MAX, decimal},
+    subject::Subject,
+};
 
 /// What inboxes begin with. Nothing else gets an answer: a reply subject is chosen by the caller and
 /// published to with the rights of the service.
@@ -25,7 +29,7 @@ impl ReplyTo<'_> {
     pub(crate) fn subject(&self) -> Subject {
         let timeout_us = self
             .timeout
-            .map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(NUMBER_MAX).clamp(1, NUMBER_MAX));
+            .map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(DECIMAL_MAX).clamp(1, DECIMAL_MAX));
         let mut text = String::with_capacity(self.inbox.len() + 64);
         text.push_str(self.inbox);
         text.push('.');
@@ -49,26 +53,10 @@ impl<'a> ReplyTo<'a> {
     }
 }
 
-/// Digits of a number in a reply subject, at most. As many always fit 64 bits.
-const DIGITS: usize = 19;
-
-/// The largest number that has so many.
-const NUMBER_MAX: u64 = 9_999_999_999_999_999_999;
-
 /// The number behind the last dot, and what stands before that.
 fn last_number(text: &str) -> Option<(&str, u64)> {
     let (rest, digits) = text.rsplit_once('.')?;
-    if digits.is_empty() || digits.len() > DIGITS {
-        return None;
-    }
-    let mut number = 0u64;
-    for byte in digits.bytes() {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        number = number * 10 + u64::from(byte - b'0');
-    }
-    Some((rest, number))
+    Some((rest, decimal(digits.as_bytes())?))
 }
 
 /// The call that a message on one of our own subjects belongs to: the token behind `prefix.`
@@ -103,7 +91,7 @@ mod tests {
             None,
             Some(Duration::from_micros(1)),
             Some(Duration::from_secs(3600)),
-            Some(Duration::from_micros(NUMBER_MAX)),
+            Some(Duration::from_micros(DECIMAL_MAX)),
         ] {
             let reply = ReplyTo { inbox: "_INBOX.x.y", call, timeout, sent_ms: 1_732_176_000_123 };
             let subject = reply.subject();

@@ -73,7 +73,7 @@ impl WorkerBuilder {
     }
 
     /// Messages that are taken ahead where the handler is quick, so that it need not wait for the next
-    /// ones. Default: 500, and at most 4 MiB of them.
+    /// ones. Default: 1,000, and at most 4 MiB of them.
     ///
     /// They wait here and are not shared with other instances. So where the handler takes longer than about
     /// 50 microseconds or waits for something, only as many are taken ahead as are handled at one time.

@@ -1,7 +1,6 @@
 //! [`Place`]: what the subject that acknowledges a delivery says of it.
 
-/// Tokens behind the prefix: the newer form has 9, one more at its end, and room for others.
-const TOKENS_MAX: usize = 16;
+use crate::wire::number::decimal;
 
 /// What the subject that acknowledges a delivery says of it (ADR-15).
 #[derive(Debug, PartialEq, Eq)]
@@ -18,38 +17,21 @@ impl Place {
     /// Reads `$JS.ACK.<stream>.<consumer>.<attempt>.<stream sequence>.<consumer sequence>.<time>.<pending>`,
     /// and the newer form, which has domain and account before the stream, and may have more at the end.
     pub(super) fn parse(subject: &str) -> Option<Self> {
-        let rest = subject.strip_prefix("$JS.ACK.")?;
-        // What each token is as a number, in one pass: this runs for every delivery.
-        let mut numbers = [None; TOKENS_MAX];
-        let mut tokens = 0;
-        let mut number = Some(0u64);
-        let mut length = 0;
-        for byte in rest.bytes().chain([b'.']) {
-            if byte == b'.' {
-                *numbers.get_mut(tokens)? = number.filter(|_| length > 0);
-                (tokens, number, length) = (tokens + 1, Some(0), 0);
-            } else {
-                length += 1;
-                let digit = byte.wrapping_sub(b'0');
-                number =
-                    number.filter(|_| digit < 10).and_then(|number| number.checked_mul(10)?.checked_add(digit.into()));
-            }
-        }
+        // By bytes, not by characters: this runs for every delivery.
+        let rest = subject.strip_prefix("$JS.ACK.")?.as_bytes();
         // Beside the two tokens of the prefix: 7, or 9 and more.
-        let names = match tokens {
+        let names = match rest.iter().filter(|byte| **byte == b'.').count() + 1 {
             7 => 2,
             9.. => 4,
             _ => return None,
         };
-        let &[attempt, stream_sequence, consumer_sequence, stored, pending] = numbers.get(names..names + 5)? else {
-            return None;
-        };
+        let mut numbers = rest.split(|byte| *byte == b'.').skip(names).map(decimal);
         Some(Self {
-            attempt: u32::try_from(attempt?).unwrap_or(u32::MAX),
-            stream_sequence: stream_sequence?,
-            consumer_sequence: consumer_sequence?,
-            stored: stored?,
-            pending: pending?,
+            attempt: u32::try_from(numbers.next()??).unwrap_or(u32::MAX),
+            stream_sequence: numbers.next()??,
+            consumer_sequence: numbers.next()??,
+            stored: numbers.next()??,
+            pending: numbers.next()??,
         })
     }
 }
