@@ -8,7 +8,7 @@ use prost_types::Timestamp;
 use crate::{
     Code, Event, Result, Status,
     bus::{Headers, Message, Subject},
-    event::{ID_HEADER, malformed},
+    event::malformed,
     jetstream::{Delivered, StoredMessage},
     status::reason,
     wire::percent,
@@ -17,6 +17,8 @@ use crate::{
 
 /// Names of the headers of a letter.
 pub(super) mod header {
+    pub(crate) use crate::jetstream::header::ID;
+
     pub(crate) const STREAM: &str = "Subwire-Dead-Stream";
     pub(crate) const CONSUMER: &str = "Subwire-Dead-Consumer";
     pub(crate) const SEQUENCE: &str = "Subwire-Dead-Sequence";
@@ -130,7 +132,7 @@ impl DeadLetter {
     /// As it lies in its stream.
     pub(super) fn to_message(&self, id: &str) -> Result<Message> {
         let mut headers = Headers::new();
-        headers.append(ID_HEADER, id);
+        headers.append(header::ID, id);
         headers.append(header::STREAM, &self.stream);
         headers.append(header::CONSUMER, &self.consumer);
         headers.append(header::SEQUENCE, self.sequence.to_string());
@@ -193,7 +195,7 @@ impl DeadLetter {
     pub(super) fn split(&mut self, id: &str) -> Result<Message> {
         let rest = self.payload.split_off(self.payload.len() / 2);
         let message = Message::new(subject(&self.stream, &self.consumer)?, rest);
-        Ok(message.with_header(ID_HEADER, format!("{id}:rest")))
+        Ok(message.with_header(header::ID, format!("{id}:rest")))
     }
 
     /// Puts back what [`split`](Self::split) took off.
@@ -209,14 +211,14 @@ impl DeadLetter {
     /// would not store it.
     pub(super) fn replayed(&self, dead_letters: &str) -> Message {
         let mut headers = Headers::new();
-        headers.append(ID_HEADER, format!("{dead_letters}:{}", self.place));
+        headers.append(header::ID, format!("{dead_letters}:{}", self.place));
         for (name, value) in self.headers.iter() {
             // `Nats-Expected-Last-Sequence` was true then, and `Nats-Rollup` would take what came since.
             if !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-")) {
                 headers.append(name.to_owned(), value);
             }
         }
-        if let Some(id) = self.headers.get(ID_HEADER) {
+        if let Some(id) = self.headers.get(header::ID) {
             headers.append(header::REPLAYED_ID, id);
         }
         Message::new(self.subject.clone(), self.payload.clone()).with_headers(headers)

@@ -23,11 +23,9 @@ pub use self::{
 use crate::{
     Result,
     bus::{Headers, Message, Subject},
+    jetstream::header,
     wire::token,
 };
-
-/// The header that holds the id by which a stream stores a message once (NATS's own name).
-pub(crate) const ID_HEADER: &str = "Nats-Msg-Id";
 
 /// A message with a subject of its own, by the option `(subwire.v1.event)` in its `.proto`.
 ///
@@ -58,7 +56,7 @@ pub trait Event: prost::Message + Default + Clone + Send + Sync + 'static {
         let mut message = Message::new(self.subject()?, self.encode_to_vec());
         if let Some(id) = self.id().filter(|id| !id.is_empty()) {
             let mut headers = Headers::new();
-            headers.append(ID_HEADER, id);
+            headers.append(header::ID, id);
             message.headers = headers;
         }
         Ok(message)

@@ -12,24 +12,16 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{ID_HEADER, pipeline::Pipeline};
+use super::pipeline::Pipeline;
 use crate::{
     Code, Context, Executed, Result, Status,
     backoff::Backoff,
     bus::{Bus, IntoMessage, Message},
-    jetstream::{Acknowledgement, JetStream, PublishAck},
+    jetstream::{Acknowledgement, JetStream, PublishAck, header},
     layer::deadline::Within,
     limits,
     status::reason,
 };
-
-/// Names of JetStream's own headers.
-mod header {
-    pub(super) const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
-    pub(super) const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
-    pub(super) const EXPECTED_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
-    pub(super) const TTL: &str = "Nats-TTL";
-}
 
 /// What a publisher hands on of the call it works for (W3C).
 const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
@@ -121,7 +113,7 @@ pub struct Publish<'a> {
 impl Publish<'_> {
     /// What makes it the same event when it is published twice; replaces the one of the schema.
     pub fn id(self, id: impl Into<String>) -> Self {
-        self.set(ID_HEADER, id)
+        self.set(header::ID, id)
     }
 
     /// Adds a header.
@@ -231,7 +223,7 @@ impl Attempt {
     pub(super) async fn new(streams: &JetStream, message: Message, timeout: Duration) -> Self {
         let deadline = Instant::now() + timeout.min(limits::PUBLISH_HORIZON);
         let has = |name| message.headers.get(name).is_some();
-        let repeatable = has(ID_HEADER) && !has(header::EXPECTED_SEQUENCE) && !has(header::EXPECTED_SUBJECT_SEQUENCE);
+        let repeatable = has(header::ID) && !has(header::EXPECTED_SEQUENCE) && !has(header::EXPECTED_SUBJECT_SEQUENCE);
         let last = within(deadline, pin!(streams.publish(message.clone()))).await;
         Self { message, repeatable, count: 1, last, deadline }
     }

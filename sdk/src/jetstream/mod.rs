@@ -7,6 +7,7 @@
 mod delivery;
 pub(crate) mod engine;
 pub(crate) mod error;
+pub(crate) mod header;
 mod info;
 mod ordered;
 pub(crate) mod remote;

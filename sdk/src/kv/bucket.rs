@@ -13,15 +13,10 @@ use super::{
 use crate::{
     Bus, Code, Events, Executed, Result, Status, StreamSpec,
     bus::Message,
-    event::ID_HEADER,
-    jetstream::{Get, JetStream},
+    jetstream::{Get, JetStream, header},
     limits,
     status::reason,
 };
-
-/// Whether a message replaces the earlier ones of its subject.
-pub(crate) const ROLLUP: &str = "Nats-Rollup";
-pub(crate) const ROLLUP_SUBJECT: &str = "sub";
 
 /// A key-value bucket, whatever its values are.
 #[derive(Debug)]
@@ -99,7 +94,7 @@ impl Bucket {
             publish = publish.header(entry::OPERATION, operation);
         }
         if how.operation == Some(entry::PURGE) || (how.ttl.is_some() && self.history) {
-            publish = publish.header(ROLLUP, ROLLUP_SUBJECT);
+            publish = publish.header(header::ROLLUP, header::ROLLUP_SUBJECT);
         }
         if let Some(revision) = how.expected {
             publish = publish.expect_subject_sequence(revision);
@@ -128,7 +123,7 @@ impl Bucket {
         let found = self.streams.get_message(&self.stream, &next, false).await;
         // Whether it was stored is open until somebody answers.
         let found = found.map_err(|status| status.with_executed(Executed::Maybe))?;
-        Ok(found.filter(|found| found.message.headers.get(ID_HEADER) == Some(id)).map(|found| found.sequence))
+        Ok(found.filter(|found| found.message.headers.get(header::ID) == Some(id)).map(|found| found.sequence))
     }
 
     fn check_key_ttl(&self, ttl: Option<Duration>) -> Result<()> {

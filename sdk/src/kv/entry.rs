@@ -8,7 +8,7 @@ use super::KvValue;
 use crate::{
     Code, Result, Status, StoredMessage,
     bus::{Headers, Message},
-    jetstream::Delivered,
+    jetstream::{Delivered, header},
     status::reason,
 };
 
@@ -16,8 +16,6 @@ use crate::{
 pub(super) const OPERATION: &str = "KV-Operation";
 pub(super) const DELETE: &str = "DEL";
 pub(super) const PURGE: &str = "PURGE";
-/// Why the server itself has removed a key.
-const MARKER_REASON: &str = "Nats-Marker-Reason";
 
 /// A revision of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +96,7 @@ impl<T> KvEntry<Option<T>> {
 }
 
 fn operation(headers: &Headers) -> Result<KvOperation, String> {
-    Ok(match (headers.get(OPERATION), headers.get(MARKER_REASON)) {
+    Ok(match (headers.get(OPERATION), headers.get(header::MARKER_REASON)) {
         (None | Some("PUT"), None) => KvOperation::Put,
         (Some(DELETE), _) | (None, Some("Remove")) => KvOperation::Delete,
         (Some(PURGE), _) | (None, Some("Purge")) => KvOperation::Purge,
@@ -130,10 +128,10 @@ mod tests {
         check(&[(OPERATION, "PUT")], Some(KvOperation::Put));
         check(&[(OPERATION, "DEL")], Some(KvOperation::Delete));
         check(&[(OPERATION, "PURGE")], Some(KvOperation::Purge));
-        check(&[(MARKER_REASON, "MaxAge")], Some(KvOperation::Expire));
-        check(&[(MARKER_REASON, "Purge")], Some(KvOperation::Purge));
-        check(&[(MARKER_REASON, "Remove")], Some(KvOperation::Delete));
+        check(&[(header::MARKER_REASON, "MaxAge")], Some(KvOperation::Expire));
+        check(&[(header::MARKER_REASON, "Purge")], Some(KvOperation::Purge));
+        check(&[(header::MARKER_REASON, "Remove")], Some(KvOperation::Delete));
         check(&[(OPERATION, "SHRED")], None);
-        check(&[(MARKER_REASON, "Boredom")], None);
+        check(&[(header::MARKER_REASON, "Boredom")], None);
     }
 }

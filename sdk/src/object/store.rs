@@ -8,8 +8,8 @@ use super::{ObjectInfo, chunks::Chunks, janitor::Janitor, spec::stream};
 use crate::{
     Bus, Code, Events, Executed, Result, Status, StreamInfo,
     bus::{Message, Subject},
-    jetstream::{Get, JetStream},
-    kv::bucket::{ROLLUP, ROLLUP_SUBJECT, is_wrong_sequence},
+    jetstream::{Get, JetStream, header},
+    kv::bucket::is_wrong_sequence,
     status::reason,
 };
 
@@ -105,7 +105,7 @@ impl Store {
                 .events
                 .publish(Message::new(subject.clone(), payload.clone()))
                 .id(format!("{}-{}", info.nuid, u8::from(info.deleted)))
-                .header(ROLLUP, ROLLUP_SUBJECT)
+                .header(header::ROLLUP, header::ROLLUP_SUBJECT)
                 .expect_subject_sequence(last.as_ref().map_or(0, |last| last.revision));
             match publish.await {
                 Ok(ack) => {

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{Headers, Message, Subject},
-    event::ID_HEADER,
-    jetstream::Delivered,
+    jetstream::{Delivered, header},
 };
 
 /// What a handler knows about the message it is given: where it lies, which attempt this is, headers.
@@ -65,7 +64,7 @@ impl Delivery {
 
     /// What makes it the same message when it is published twice, if its publisher said so.
     pub fn id(&self) -> Option<&str> {
-        self.headers().get(ID_HEADER)
+        self.headers().get(header::ID)
     }
 
     /// The stream that it lies in.

@@ -3,7 +3,7 @@
 use super::{refusal::Refusal, ttl};
 use crate::{
     bus::Message,
-    jetstream::{StreamSpec, error::number},
+    jetstream::{StreamSpec, error::number, header},
 };
 
 /// What a publisher asks for beside storing a message: the headers that a stream knows.
@@ -34,14 +34,14 @@ impl<'a> Asks<'a> {
         let mut asks = Self::default();
         for (name, value) in message.headers.iter().filter(|(_, value)| !value.is_empty()) {
             let place = match name {
-                "Nats-Msg-Id" => &mut asks.id,
-                "Nats-Expected-Stream" => &mut asks.stream,
-                "Nats-Expected-Last-Msg-Id" => &mut asks.last_id,
-                "Nats-Expected-Last-Sequence" => &mut asks.last_sequence,
-                "Nats-Expected-Last-Subject-Sequence" => &mut asks.last_subject_sequence,
-                "Nats-Expected-Last-Subject-Sequence-Subject" => &mut asks.last_subject,
-                "Nats-Rollup" => &mut asks.rollup,
-                ttl::HEADER => &mut asks.ttl,
+                header::ID => &mut asks.id,
+                header::EXPECTED_STREAM => &mut asks.stream,
+                header::EXPECTED_ID => &mut asks.last_id,
+                header::EXPECTED_SEQUENCE => &mut asks.last_sequence,
+                header::EXPECTED_SUBJECT_SEQUENCE => &mut asks.last_subject_sequence,
+                header::EXPECTED_SUBJECT => &mut asks.last_subject,
+                header::ROLLUP => &mut asks.rollup,
+                header::TTL => &mut asks.ttl,
                 _ => continue,
             };
             place.get_or_insert(value);

@@ -14,11 +14,10 @@ use super::{
 };
 use crate::{
     bus::{Headers, Message},
-    jetstream::{Ack, AckPolicy, ConsumerInfo, ConsumerSpec, Delivered, Pull, delivery, spec::MAX_DELIVER_RESERVE},
+    jetstream::{
+        Ack, AckPolicy, ConsumerInfo, ConsumerSpec, Delivered, Pull, delivery, header, spec::MAX_DELIVER_RESERVE,
+    },
 };
-
-/// The header that tells the size of a payload that is left out.
-const SIZE_HEADER: &str = "Nats-Msg-Size";
 
 /// A place in a stream, and what is out from it.
 #[derive(Debug)]
@@ -239,7 +238,7 @@ impl Consumer {
 
     fn headers_only(&self, view: &View<'_>) -> Headers {
         let mut headers = view.headers();
-        headers.append(SIZE_HEADER, view.entry.payload.to_string());
+        headers.append(header::SIZE, view.entry.payload.to_string());
         headers
     }
 

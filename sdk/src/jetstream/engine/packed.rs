@@ -2,26 +2,26 @@
 
 use std::borrow::Cow;
 
-use crate::bus::Headers;
+use crate::{bus::Headers, jetstream::header};
 
 /// Names that come often: kept as their place here, and given back without an allocation.
 const KNOWN: [&str; 16] = [
-    "Nats-Msg-Id",
+    header::ID,
     "traceparent",
     "tracestate",
     "baggage",
     "Content-Type",
-    "Nats-TTL",
-    "Nats-Rollup",
-    "Nats-Expected-Stream",
-    "Nats-Expected-Last-Sequence",
-    "Nats-Expected-Last-Subject-Sequence",
-    "Nats-Expected-Last-Subject-Sequence-Subject",
-    "Nats-Expected-Last-Msg-Id",
-    "Nats-Marker-Reason",
+    header::TTL,
+    header::ROLLUP,
+    header::EXPECTED_STREAM,
+    header::EXPECTED_SEQUENCE,
+    header::EXPECTED_SUBJECT_SEQUENCE,
+    header::EXPECTED_SUBJECT,
+    header::EXPECTED_ID,
+    header::MARKER_REASON,
     "KV-Operation",
-    "Nats-Msg-Size",
-    "Nats-Stream",
+    header::SIZE,
+    header::STREAM,
 ];
 
 /// Stands before the place of a known name, where else the length of a name is: none is empty.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bus::{Message, Subject},
-    jetstream::Republish,
+    jetstream::{Republish, header},
 };
 
 /// What a stream publishes when it has stored a message: the spec's words, understood.
@@ -98,14 +98,14 @@ impl State {
         let Some(republish) = &self.republish else { return };
         let Some(subject) = republish.destination(message.subject.as_str()) else { return };
         let mut copy = Message::new(subject, message.payload.clone()).with_headers(message.headers.clone());
-        copy.headers.append("Nats-Stream", self.spec.name.as_ref());
-        copy.headers.append("Nats-Subject", message.subject.as_str());
-        copy.headers.append("Nats-Sequence", sequence.to_string());
+        copy.headers.append(header::STREAM, self.spec.name.as_ref());
+        copy.headers.append(header::SUBJECT, message.subject.as_str());
+        copy.headers.append(header::SEQUENCE, sequence.to_string());
         let time = prost_types::Timestamp::from(clock::to_system(now));
-        copy.headers.append("Nats-Time-Stamp", time.to_string());
-        copy.headers.append("Nats-Last-Sequence", last.to_string());
+        copy.headers.append(header::TIME, time.to_string());
+        copy.headers.append(header::LAST_SEQUENCE, last.to_string());
         if republish.headers_only {
-            copy.headers.append("Nats-Msg-Size", message.payload.len().to_string());
+            copy.headers.append(header::SIZE, message.payload.len().to_string());
             copy.payload = bytes::Bytes::new();
         }
         self.outbox.push(copy);

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::clock::{Nanos, nanos};
-use crate::bus::Headers;
-
-pub(super) const HEADER: &str = "Nats-TTL";
+use crate::{bus::Headers, jetstream::header};
 
 /// The time to live of one message: the header `Nats-TTL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +16,7 @@ pub(super) enum Ttl {
 impl Ttl {
     /// That of a message which is stored.
     pub(super) fn of(headers: &Headers) -> Option<Self> {
-        let (_, text) = headers.iter().find(|(name, _)| *name == HEADER)?;
+        let (_, text) = headers.iter().find(|(name, _)| *name == header::TTL)?;
         read(text)
     }
 

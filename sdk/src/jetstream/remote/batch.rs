@@ -12,17 +12,13 @@ use super::{
 use crate::{
     Code, Executed, Result, Status,
     bus::Message,
-    jetstream::{PublishAck, error},
+    jetstream::{PublishAck, error, header},
     status::reason,
     wire::call_id::CallId,
 };
 
 /// Messages in one batch, a limit of the server.
 const BATCH_MESSAGES: usize = 1_000;
-
-const ID: &str = "Nats-Batch-Id";
-const SEQUENCE: &str = "Nats-Batch-Sequence";
-const COMMIT: &str = "Nats-Batch-Commit";
 
 impl Remote<'_> {
     pub(in crate::jetstream) async fn publish_batch(&self, messages: Vec<Message>) -> Result<PublishAck> {
@@ -33,10 +29,10 @@ impl Remote<'_> {
         let id = CallId::random().to_string();
         let count = messages.len();
         for (mut message, number) in messages.into_iter().zip(1..) {
-            message.headers.append(ID, id.as_str());
-            message.headers.append(SEQUENCE, itoa::Buffer::new().format(number));
+            message.headers.append(header::BATCH_ID, id.as_str());
+            message.headers.append(header::BATCH_SEQUENCE, itoa::Buffer::new().format(number));
             if number == count {
-                message.headers.append(COMMIT, "1");
+                message.headers.append(header::BATCH_COMMIT, "1");
                 return self.publish(message).await?.await;
             }
             let sent = match number {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Code, Result, Status,
     bus::{Headers, Message, Subject},
-    jetstream::{Get, StoredMessage, error},
+    jetstream::{Get, StoredMessage, error, header},
     status::reason,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const NOT_FOUND: u16 = 404;
 
 /// What the server adds to the headers of a message that it hands out directly, after the message's own.
-const ADDED: [&str; 4] = ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"];
+const ADDED: [&str; 4] = [header::STREAM, header::SUBJECT, header::SEQUENCE, header::TIME];
 
 impl Remote<'_> {
     pub(in crate::jetstream) async fn get_message(

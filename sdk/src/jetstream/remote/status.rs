@@ -3,7 +3,10 @@
 use crate::{
     Code, Status,
     bus::message::{DESCRIPTION, Message},
-    jetstream::error::{self, number},
+    jetstream::{
+        error::{self, number},
+        header,
+    },
     status::reason,
 };
 
@@ -31,7 +34,7 @@ pub(super) enum Notice {
 /// Reads the status of a message that is no message of the stream.
 pub(super) fn notice(status: u16, message: &Message) -> Notice {
     let words = message.headers.get(DESCRIPTION).unwrap_or_default();
-    let left = message.headers.get("Nats-Pending-Messages").and_then(|left| left.parse().ok());
+    let left = message.headers.get(header::PENDING_MESSAGES).and_then(|left| left.parse().ok());
     let limit = |prefix: &str| words.strip_prefix(prefix)?.trim_start().parse().ok();
     match (status, words) {
         (100, _) => Notice::Alive,
