@@ -227,8 +227,8 @@ mod streams_and_consumers {
 
     use subwire::__codegen::{Deliver, Discard, ReplayPolicy, Republish, Retention, Storage};
 
+    use super::generated::streams_and_consumers::golden::jobs::v1 as jobs;
     use super::generated::streams_and_consumers::golden::squad::v1 as squad;
-    use super::generated::streams_and_consumers::golden::work::v1 as work;
     use super::*;
 
     #[test]
@@ -271,7 +271,7 @@ mod streams_and_consumers {
         };
         assert_eq!(squad::stream::SCRATCH, expected);
         let expected = StreamSpec { retention: Retention::WorkQueue, ..StreamSpec::new("WORK", ["work.*.*"]) };
-        assert_eq!(work::stream::WORK, expected);
+        assert_eq!(jobs::stream::WORK, expected);
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod streams_and_consumers {
             ..ConsumerSpec::new("agent-messages", "agent-processor")
         };
         assert_eq!(squad::consumer::AGENT_PROCESSOR, expected);
-        assert_eq!(work::consumer::AUDIT, ConsumerSpec::new("agent-messages", "audit"));
+        assert_eq!(jobs::consumer::AUDIT, ConsumerSpec::new("agent-messages", "audit"));
     }
 
     #[test]
@@ -319,15 +319,15 @@ mod streams_and_consumers {
         assert_eq!(streams, [squad::stream::AGENT_MESSAGES.clone(), squad::stream::SCRATCH.clone()]);
         assert_eq!(consumers.len(), 6);
         assert_eq!(consumers[5], *squad::consumer::SINCE);
-        let names: Vec<_> = work::specs().consumers.into_iter().map(|consumer| consumer.name).collect();
+        let names: Vec<_> = jobs::specs().consumers.into_iter().map(|consumer| consumer.name).collect();
         assert_eq!(names, ["urgent", "rest", "audit"]);
     }
 
     #[test]
     fn an_event_may_be_stored_by_another_packages_stream() {
-        let event = work::Begun { kind: squad::Kind::One.into() };
+        let event = jobs::Begun { kind: squad::Kind::One.into() };
         assert_eq!(subject(&event), "agent.status.one.begun");
-        assert_eq!(filtered(work::BegunFilter::new().kind(squad::Kind::One)), "agent.status.one.begun");
-        assert_eq!(info::<work::Begun>().stream, Some(squad::stream::AGENT_MESSAGES.name.as_ref()));
+        assert_eq!(filtered(jobs::BegunFilter::new().kind(squad::Kind::One)), "agent.status.one.begun");
+        assert_eq!(info::<jobs::Begun>().stream, Some(squad::stream::AGENT_MESSAGES.name.as_ref()));
     }
 }

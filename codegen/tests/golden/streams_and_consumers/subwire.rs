@@ -2,18 +2,18 @@
 /// The package `golden`.
 #[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
 pub mod golden {
+    /// The package `golden.jobs`.
+    pub mod jobs {
+        /// The package `golden.jobs.v1`.
+        pub mod v1 {
+            include!("golden.jobs.v1.rs");
+        }
+    }
     /// The package `golden.squad`.
     pub mod squad {
         /// The package `golden.squad.v1`.
         pub mod v1 {
             include!("golden.squad.v1.rs");
-        }
-    }
-    /// The package `golden.work`.
-    pub mod work {
-        /// The package `golden.work.v1`.
-        pub mod v1 {
-            include!("golden.work.v1.rs");
         }
     }
 }
