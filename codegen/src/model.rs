@@ -14,7 +14,7 @@ use crate::place::Places;
 use crate::source::Sources;
 
 pub use self::consumer::{Consumer, Deliver, Replay};
-pub use self::event::{Event, EventItems, FieldPath, SubjectField, Token, TokenKind};
+pub use self::event::{Event, EventItems, FieldPath, Piece, SubjectField, Token, TokenKind};
 pub use self::stream::{Discard, Republish, Retention, Storage, Stream};
 
 /// Every package of the compiled files, checked.

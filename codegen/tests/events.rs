@@ -1,6 +1,6 @@
 //! Each generated event, stream and consumer, compiled as a user's crate would and asked what it is.
 
-use subwire::__codegen::{ConsumerSpec, Event, EventInfo, Filter, Specs, StreamSpec, Token};
+use subwire::__codegen::{ConsumerSpec, Event, EventInfo, Filter, Piece, Specs, StreamSpec};
 use subwire::Code;
 
 /// The generated code.
@@ -62,13 +62,13 @@ mod events {
         let info = info::<AgentMessage>();
         assert_eq!(info.name, "golden.events.v1.AgentMessage");
         assert_eq!(info.subject, "agent.message.{recipient_role}.{message_type}");
-        let tokens = [
-            Token::Literal("agent"),
-            Token::Literal("message"),
-            Token::Field("recipient_role"),
-            Token::Field("message_type"),
+        let pieces = [
+            Piece::Text("agent.message."),
+            Piece::Field("recipient_role"),
+            Piece::Text("."),
+            Piece::Field("message_type"),
         ];
-        assert_eq!(info.tokens, tokens);
+        assert_eq!(info.pieces, pieces);
         assert_eq!((info.stream, info.id, info.escape), (Some("agent-messages"), Some("message_id"), false));
         assert_eq!(info.description, "Something that one agent tells another.");
     }

@@ -17,8 +17,8 @@ pub use tower::Service;
 
 pub use crate::{
     AckPolicy, BoxFuture, Call, Channel, ConsumerSpec, Context, Deliver, Discard, Event, EventFields, EventInfo,
-    Filter, Idempotency, Kind, Method, NamedService, ReplayPolicy, Republish, Result, Retention, RpcRequest,
-    RpcResponse, ServiceInfo, Specs, Status, Storage, StreamSpec, Streaming, Token,
+    Filter, Idempotency, Kind, Method, NamedService, Piece, ReplayPolicy, Republish, Result, Retention, RpcRequest,
+    RpcResponse, ServiceInfo, Specs, Status, Storage, StreamSpec, Streaming,
 };
 use crate::{
     Code, Metadata,

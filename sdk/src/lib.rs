@@ -39,8 +39,8 @@ pub use self::{
     context::{Context, Peer},
     dead_letters::{DeadLetter, DeadLetters, LetterList, Letters, ReplayLetters, Replays},
     event::{
-        Event, EventFields, EventInfo, Events, Filter, Pipeline, Publish, Published, Received, Request, Subscribe,
-        Subscriber, Token, WhenSlow,
+        Event, EventFields, EventInfo, Events, Filter, Piece, Pipeline, Publish, Published, Received, Request,
+        Subscribe, Subscriber, WhenSlow,
     },
     jetstream::{
         AckPolicy, ConsumerInfo, ConsumerSpec, Deliver, Discard, PublishAck, ReplayPolicy, Republish, Retention, Specs,

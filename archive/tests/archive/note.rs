@@ -1,7 +1,7 @@
 //! [`Note`]: an event, written by hand as the generator would.
 
 use subwire::{
-    Event, EventFields, EventInfo, Token,
+    Event, EventFields, EventInfo, Piece,
     bus::{Message, Subject},
 };
 
@@ -31,7 +31,7 @@ impl Event for Note {
     const INFO: &'static EventInfo = &EventInfo {
         name: "testing.note.v1.Note",
         subject: "note.{author}.{topic}",
-        tokens: &[Token::Literal("note"), Token::Field("author"), Token::Field("topic")],
+        pieces: &[Piece::Text("note."), Piece::Field("author"), Piece::Text("."), Piece::Field("topic")],
         stream: Some("notes"),
         id: None,
         escape: true,

@@ -5,7 +5,7 @@ use quote::{format_ident, quote};
 
 use super::{option, path};
 use crate::error::Error;
-use crate::model::{Event, FieldPath, SubjectField, Token, TokenKind};
+use crate::model::{Event, FieldPath, Piece, SubjectField, TokenKind};
 use crate::naming;
 
 pub(super) fn emit(event: &Event) -> Result<TokenStream, Error> {
@@ -18,11 +18,12 @@ fn implementation(event: &Event) -> Result<TokenStream, Error> {
     let message = naming::ident(&event.rust.message);
     let (name, subject, description) = (&event.name, &event.subject, &event.description);
     let escape = event.escape;
-    let tokens = event.tokens.iter().map(|token| match token {
-        Token::Literal(text) => quote!(::subwire::__codegen::Token::Literal(#text)),
-        Token::Field(field) => {
+    let pieces = event.pieces();
+    let pieces = pieces.iter().map(|piece| match piece {
+        Piece::Text(text) => quote!(::subwire::__codegen::Piece::Text(#text)),
+        Piece::Field(field) => {
             let name = &field.path.name;
-            quote!(::subwire::__codegen::Token::Field(#name))
+            quote!(::subwire::__codegen::Piece::Field(#name))
         }
     });
     let stream = option(event.stream.as_ref().map(|stream| quote!(#stream)));
@@ -41,7 +42,7 @@ fn implementation(event: &Event) -> Result<TokenStream, Error> {
             const INFO: &'static ::subwire::__codegen::EventInfo = &::subwire::__codegen::EventInfo {
                 name: #name,
                 subject: #subject,
-                tokens: &[#(#tokens),*],
+                pieces: &[#(#pieces),*],
                 stream: #stream,
                 id: #id_field,
                 escape: #escape,

@@ -31,6 +31,30 @@ impl Event {
         })
     }
 
+    /// The subject in as few pieces as there can be: each field, and the text around it, dots included.
+    pub fn pieces(&self) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::new();
+        let mut text = String::new();
+        for (place, token) in self.tokens.iter().enumerate() {
+            if place > 0 {
+                text.push('.');
+            }
+            match token {
+                Token::Literal(literal) => text.push_str(literal),
+                Token::Field(field) => {
+                    if !text.is_empty() {
+                        pieces.push(Piece::Text(std::mem::take(&mut text)));
+                    }
+                    pieces.push(Piece::Field(field));
+                }
+            }
+        }
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text));
+        }
+        pieces
+    }
+
     /// What to subscribe to for all events of this kind: a `*` for each field.
     pub fn pattern(&self) -> String {
         let tokens = self.tokens.iter().map(|token| match token {
@@ -39,6 +63,16 @@ impl Event {
         });
         tokens.collect::<Vec<_>>().join(".")
     }
+}
+
+/// A piece of an event's subject.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Piece<'a> {
+    /// The same in every subject: tokens, and the dots between them and the fields.
+    Text(String),
+    /// The value of this field.
+    Field(&'a SubjectField),
 }
 
 /// The names of what is generated for an event, and of the message it is generated for.

@@ -75,6 +75,9 @@ impl IntoMessage for Message {
 }
 
 impl<E: Event> IntoMessage for &E {
+    // Where it is not inlined, the message is written here and read there as fast as memory allows, and no
+    // faster: a tenth of what a publish costs.
+    #[inline(always)]
     fn into_message(self) -> Result<Message> {
         self.to_message()
     }

@@ -111,8 +111,7 @@ impl Bus {
     /// [`max_payload`](Self::max_payload), `INVALID_ARGUMENT` for headers that are not legal, and for
     /// a field of the event that its subject cannot hold.
     pub async fn publish(&self, message: impl IntoMessage) -> Result<()> {
-        let message = message.into_message()?;
-        let Backend::Nats(nats) = &self.0.backend else { return self.send(message).await };
+        let Backend::Nats(nats) = &self.0.backend else { return self.send(message.into_message()?).await };
         self.send_bundle();
         // Without a look first whether it has to wait, which costs more than the way to the client.
         nats.publish(message).await

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, fmt::Display};
 
-use super::{EventInfo, Token};
+use super::{EventInfo, Piece};
 use crate::{Code, Result, Status, bus::Subject, limits, status::reason, wire::token};
 
 thread_local! {
@@ -17,7 +17,7 @@ thread_local! {
 pub struct EventFields<'a> {
     info: &'a EventInfo,
     /// What of the subject is not written yet.
-    rest: &'a [Token],
+    rest: &'a [Piece],
     subject: String,
     failure: Option<Status>,
 }
@@ -25,9 +25,9 @@ pub struct EventFields<'a> {
 impl<'a> EventFields<'a> {
     /// The subject that `fill` describes.
     pub(super) fn subject(info: &'a EventInfo, fill: impl FnOnce(&mut Self)) -> Result<Subject> {
-        let mut fields = Self { info, rest: info.tokens, subject: ROOM.take(), failure: None };
+        let mut fields = Self { info, rest: info.pieces, subject: ROOM.take(), failure: None };
         fields.subject.clear();
-        fields.literals();
+        fields.literal();
         fill(&mut fields);
         let subject = match fields.failure {
             Some(status) => Err(status),
@@ -52,7 +52,7 @@ impl<'a> EventFields<'a> {
             false => token::check(value).map(|()| self.subject.push_str(value)),
         };
         match written {
-            Ok(()) => self.literals(),
+            Ok(()) => self.literal(),
             Err(why) => self.failure = Some(illegal(self.info, field, value, why)),
         }
     }
@@ -85,7 +85,7 @@ impl<'a> EventFields<'a> {
             return None;
         }
         match self.rest.split_first() {
-            Some((Token::Field(field), rest)) => {
+            Some((Piece::Field(field), rest)) => {
                 self.rest = rest;
                 Some(field)
             }
@@ -93,16 +93,10 @@ impl<'a> EventFields<'a> {
         }
     }
 
-    /// Writes up to the next field.
-    fn literals(&mut self) {
-        if !self.rest.is_empty() && !self.subject.is_empty() {
-            self.subject.push('.');
-        }
-        while let Some((Token::Literal(text), rest)) = self.rest.split_first() {
+    /// Writes what comes before the next field.
+    fn literal(&mut self) {
+        if let Some((Piece::Text(text), rest)) = self.rest.split_first() {
             self.subject.push_str(text);
-            if !rest.is_empty() {
-                self.subject.push('.');
-            }
             self.rest = rest;
         }
     }

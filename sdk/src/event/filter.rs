@@ -2,7 +2,7 @@
 
 use std::{fmt, fmt::Display, marker::PhantomData};
 
-use super::{Event, Token, fields::illegal};
+use super::{Event, Piece, fields::illegal};
 use crate::{Result, bus::Subject, wire::token};
 
 /// Which events of a kind: a field that is not given may have any value.
@@ -57,13 +57,10 @@ impl<E: Event> Filter<E> {
     pub fn subject(&self) -> Result<Subject> {
         let mut subject = String::with_capacity(E::INFO.subject.len());
         let mut values = self.values.iter();
-        for token in E::INFO.tokens {
-            if !subject.is_empty() {
-                subject.push('.');
-            }
-            match token {
-                Token::Literal(text) => subject.push_str(text),
-                Token::Field(field) => match values.next().and_then(Option::as_deref) {
+        for piece in E::INFO.pieces {
+            match piece {
+                Piece::Text(text) => subject.push_str(text),
+                Piece::Field(field) => match values.next().and_then(Option::as_deref) {
                     None => subject.push('*'),
                     Some(value) if E::INFO.escape => token::escape(value, &mut subject),
                     Some(value) => match token::check(value) {

@@ -52,6 +52,8 @@ pub trait Event: prost::Message + Default + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`subject`](Self::subject).
+    // As where it is called from, `IntoMessage::into_message`.
+    #[inline(always)]
     fn to_message(&self) -> Result<Message> {
         let mut message = Message::new(self.subject()?, self.encode_to_vec());
         if let Some(id) = self.id().filter(|id| !id.is_empty()) {
@@ -70,7 +72,7 @@ pub struct EventInfo {
     /// `agent.message.{recipient_role}.{message_type}`
     pub subject: &'static str,
     /// The same in pieces.
-    pub tokens: &'static [Token],
+    pub pieces: &'static [Piece],
     /// The stream that stores it.
     pub stream: Option<&'static str>,
     /// The field that makes it the same event when it is published twice.
@@ -84,39 +86,45 @@ pub struct EventInfo {
 impl EventInfo {
     /// What to subscribe to for all events of this kind: a `*` for each field.
     pub fn pattern(&self) -> Subject {
-        let tokens = self.tokens.iter().map(|token| match token {
-            Token::Literal(text) => *text,
-            Token::Field(_) => "*",
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => *text,
+            Piece::Field(_) => "*",
         });
-        Subject::trusted(tokens.collect::<Vec<_>>().join("."))
+        Subject::trusted(pieces.collect())
     }
 
     /// The fields in a subject with their values, escapes undone; `None` if no event of this kind can
     /// have that subject.
     pub fn values(&self, subject: &str) -> Option<Vec<(&'static str, String)>> {
         let mut values = Vec::new();
-        let mut found = subject.split('.');
-        for token in self.tokens {
-            match (token, found.next()?) {
-                (Token::Literal(text), found) if *text == found => {}
-                (Token::Literal(_), _) => return None,
-                (Token::Field(field), found) if self.escape => values.push((*field, token::unescape(found)?)),
-                (Token::Field(field), found) => values.push((*field, found.to_owned())),
-            }
-        }
-        found.next().is_none().then_some(values)
+        let fits = self.fits(subject, |field, token| {
+            let value = if self.escape { token::unescape(token) } else { Some(token.to_owned()) };
+            value.map(|value| values.push((field, value))).is_some()
+        });
+        fits.then_some(values)
     }
 
     /// Whether an event of this kind can have this subject.
     pub fn matches(&self, subject: &str) -> bool {
-        let mut tokens = self.tokens.iter();
-        // By bytes, not by characters: a worker asks this of every message.
-        let all = subject.as_bytes().split(|byte| *byte == b'.').all(|found| match tokens.next() {
-            Some(Token::Literal(text)) => text.as_bytes() == found,
-            Some(Token::Field(_)) => true,
-            None => false,
-        });
-        all && tokens.next().is_none()
+        self.fits(subject, |_, _| true)
+    }
+
+    /// Whether a subject has these pieces, with tokens for the fields that `accept` takes.
+    fn fits<'s>(&self, subject: &'s str, mut accept: impl FnMut(&'static str, &'s str) -> bool) -> bool {
+        let mut rest = Some(subject);
+        for piece in self.pieces {
+            let Some(before) = rest else { return false };
+            rest = match piece {
+                Piece::Text(text) => before.strip_prefix(text),
+                Piece::Field(field) => {
+                    // By bytes, not by characters: a worker asks this of every message.
+                    let end = before.bytes().position(|byte| byte == b'.').unwrap_or(before.len());
+                    let (token, after) = before.split_at(end);
+                    accept(field, token).then_some(after)
+                }
+            };
+        }
+        rest == Some("")
     }
 }
 
@@ -128,9 +136,9 @@ impl fmt::Debug for EventInfo {
 
 /// A piece of an event's subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token {
-    /// The same in every subject.
-    Literal(&'static str),
+pub enum Piece {
+    /// The same in every subject: tokens, and the dots between them and the fields.
+    Text(&'static str),
     /// The value of this field.
     Field(&'static str),
 }

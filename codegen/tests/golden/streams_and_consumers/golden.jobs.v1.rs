@@ -23,11 +23,10 @@ impl ::subwire::__codegen::Event for Begun {
     const INFO: &'static ::subwire::__codegen::EventInfo = &::subwire::__codegen::EventInfo {
         name: "golden.jobs.v1.Begun",
         subject: "agent.status.{kind}.begun",
-        tokens: &[
-            ::subwire::__codegen::Token::Literal("agent"),
-            ::subwire::__codegen::Token::Literal("status"),
-            ::subwire::__codegen::Token::Field("kind"),
-            ::subwire::__codegen::Token::Literal("begun"),
+        pieces: &[
+            ::subwire::__codegen::Piece::Text("agent.status."),
+            ::subwire::__codegen::Piece::Field("kind"),
+            ::subwire::__codegen::Piece::Text(".begun"),
         ],
         stream: ::core::option::Option::Some("agent-messages"),
         id: ::core::option::Option::None,

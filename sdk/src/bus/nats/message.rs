@@ -1,9 +1,10 @@
 //! Messages, from ours to those of async-nats and back.
 
-use std::str::FromStr;
+use std::{cell::Cell, str::FromStr};
 
 use async_nats::{
     Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind, client::PublishError, message::OutboundMessage,
+    subject::ToSubject,
 };
 
 use super::disconnected;
@@ -19,7 +20,25 @@ use crate::{
 pub(super) fn outbound(message: Message) -> Result<OutboundMessage> {
     let Message { subject, reply, headers, payload, .. } = message;
     let headers = (!headers.is_empty()).then(|| header_map(&headers)).transpose()?;
-    Ok(OutboundMessage { subject: outgoing(subject)?, reply: reply.map(outgoing).transpose()?, payload, headers })
+    Ok(OutboundMessage { subject: outgoing(subject), reply: reply.map(outgoing), payload, headers })
+}
+
+/// A subject that the client gets, where it would copy any other.
+pub(super) struct GivenAway(Cell<async_nats::Subject>);
+
+impl GivenAway {
+    #[inline]
+    pub(super) fn new(subject: Subject) -> Self {
+        Self(Cell::new(outgoing(subject)))
+    }
+}
+
+impl ToSubject for GivenAway {
+    /// The subject, once; then an empty one, which the client refuses.
+    #[inline]
+    fn to_subject(&self) -> async_nats::Subject {
+        self.0.replace(async_nats::Subject::from_static(""))
+    }
 }
 
 /// Why the client does not take a message of `size` bytes.
@@ -54,9 +73,10 @@ pub(super) fn incoming(message: async_nats::Message) -> Message {
     }
 }
 
+/// The same subject. Each is text; one that were not would be empty here, which the client refuses.
 #[inline]
-pub(super) fn outgoing(subject: Subject) -> Result<async_nats::Subject> {
-    async_nats::Subject::from_utf8(subject.into_bytes()).map_err(|_| invalid_subject())
+pub(super) fn outgoing(subject: Subject) -> async_nats::Subject {
+    async_nats::Subject::from_utf8(subject.into_bytes()).unwrap_or_else(|_| async_nats::Subject::from_static(""))
 }
 
 /// Only through `FromStr`: the other conversions panic on CR and LF.

@@ -24,7 +24,7 @@ mod supervisor;
 mod version;
 mod violation;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use async_nats::Client;
 use futures_util::StreamExt;
@@ -39,9 +39,10 @@ pub(crate) use self::env::{BusChoice, choose, unknown_variables};
 pub use self::options::NatsOptions;
 pub(super) use self::subscription::NatsSubscription;
 use self::{
-    connection::Connection, live::Live, outbox::Outbox, registry::Registry, shared::Shared, supervisor::Supervisor,
+    connection::Connection, live::Live, message::GivenAway, outbox::Outbox, registry::Registry, shared::Shared,
+    supervisor::Supervisor,
 };
-use super::message::{BusEvent, Link, Message};
+use super::message::{BusEvent, IntoMessage, Link, Message};
 use crate::{Code, Executed, Result, Status, status::reason, wire::subject::Subject};
 
 /// How long the server may take to answer a fence.
@@ -106,11 +107,39 @@ impl Nats {
     }
 
     /// Hands a message to the client; waits while its queue is full, but not for a connection.
-    pub(crate) async fn publish(&self, message: Message) -> Result<()> {
+    ///
+    /// Takes what becomes a message, and not one: most of what it would cost to publish an event that is
+    /// handed on is moving it from one future to the next.
+    #[inline]
+    pub(crate) async fn publish(&self, message: impl IntoMessage) -> Result<()> {
+        let Message { subject, reply, headers, payload, status } = message.into_message()?;
+        if !self.outbox.is_idle() || reply.is_some() || !headers.is_empty() {
+            let message = Message { subject, reply, headers, payload, status };
+            return Box::pin(self.publish_any(message)).await;
+        }
+        let other;
+        let connection = match self.shared.first() {
+            Some(first) => first,
+            None => {
+                other = self.shared.connected()?;
+                &*other
+            }
+        };
+        let size = payload.len();
+        let mut sending = pin!(connection.client.publish(GivenAway::new(subject), payload));
+        let refused = |error| message::refused(&error, size, &connection.client);
+        match poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).map_err(refused))).await {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Box::pin(self.shared.unless_lost(connection, sending)).await?.map_err(refused),
+        }
+    }
+
+    /// The same for a message of any kind, at any time.
+    async fn publish_any(&self, message: Message) -> Result<()> {
         match self.outbox.is_idle() {
             true => self.shared.publish(message).await,
             // Behind what was posted before, or it would overtake.
-            false => Box::pin(self.outbox.send(message)).await,
+            false => self.outbox.send(message).await,
         }
     }
 
@@ -182,7 +211,7 @@ impl Nats {
     async fn echo(&self, connection: &Connection) -> Result<()> {
         let inbox = Subject::trusted(format!("{}.{:032x}", self.shared.inbox_prefix, rand::random::<u128>()));
         let mut events = self.shared.events.subscribe();
-        let subject = message::outgoing(inbox.clone())?;
+        let subject = message::outgoing(inbox.clone());
         let mut echo = connection.client.subscribe(subject).await.map_err(|error| disconnected().with_source(error))?;
         // With itself as reply: a client made without echo gets a 503, which proves the same.
         self.publish(Message::new(inbox.clone(), bytes::Bytes::new()).with_reply(inbox.clone())).await?;

@@ -42,7 +42,7 @@ impl Slot {
     pub(super) async fn establish(&self, connection: &Arc<Connection>) -> Result<()> {
         let client = &connection.client;
         let number = connection.number();
-        let subject = message::outgoing(self.subject.clone())?;
+        let subject = message::outgoing(self.subject.clone());
         let subscribed = match &self.queue {
             Some(queue) => client.queue_subscribe(subject, queue.clone()).await,
             None => client.subscribe(subject).await,

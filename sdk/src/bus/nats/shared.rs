@@ -1,11 +1,6 @@
 //! [`Shared`]: what the tasks of a bus see of it.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{Arc, PoisonError, RwLock},
-    task::Poll,
-};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use async_nats::client::traits::Publisher as _;
 use tokio::sync::{broadcast, watch};
@@ -24,6 +19,8 @@ const DEFAULT_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// What the tasks of a bus see of it.
 pub(super) struct Shared {
+    /// The first client: nearly always the only one, and here it is found without a lock.
+    first: OnceLock<Arc<Connection>>,
     /// The newest client, if there was one; it may be reconnecting, or dead and about to be replaced.
     connection: RwLock<Option<Arc<Connection>>>,
     pub(super) registry: Arc<Registry>,
@@ -35,6 +32,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(inbox_prefix: String) -> Arc<Self> {
         Arc::new(Self {
+            first: OnceLock::new(),
             connection: RwLock::new(None),
             registry: Arc::default(),
             link: watch::Sender::new(Link { epoch: 0, up: false, closed: None }),
@@ -47,20 +45,26 @@ impl Shared {
     /// message is lost.
     pub(super) async fn publish(&self, message: Message) -> Result<()> {
         let connection = self.connected()?;
-        let client = &connection.client;
         let size = message.payload.len() + message.headers.wire_len();
-        let mut sending = pin!(client.publish_message(message::outbound(message)?));
-        let sent = match poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
-            Poll::Ready(sent) => sent,
-            // What waits in a full queue must not go out on another connection, long after the caller
-            // has given up.
-            Poll::Pending => tokio::select! {
-                biased;
-                sent = sending => sent,
-                () = Box::pin(self.lost(&connection)) => return Err(disconnected()),
-            },
-        };
-        sent.map_err(|error| message::refused(&error, size, client))
+        let sending = connection.client.publish_message(message::outbound(message)?);
+        let sent = self.unless_lost(&connection, sending).await?;
+        sent.map_err(|error| message::refused(&error, size, &connection.client))
+    }
+
+    /// Waits until the client has taken a message, but not until it has another connection: what waits
+    /// in a full queue must not go out on that one, long after the caller has given up.
+    pub(super) async fn unless_lost<T>(&self, connection: &Connection, sending: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            sent = sending => Ok(sent),
+            () = self.lost(connection) => Err(disconnected()),
+        }
+    }
+
+    /// The first client, if it is connected, and to the server that the link speaks of.
+    #[inline]
+    pub(super) fn first(&self) -> Option<&Connection> {
+        self.first.get().map(|first| &**first).filter(|first| first.is_up())
     }
 
     /// The client, if it is connected, and to the server that the link speaks of.
@@ -89,6 +93,7 @@ impl Shared {
     }
 
     pub(super) fn set_connection(&self, connection: Arc<Connection>) {
+        self.first.get_or_init(|| connection.clone());
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     }
 
