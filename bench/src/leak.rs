@@ -21,17 +21,16 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let service = Process::start(Kind::Subwire, &nats.url()).await?;
     let bus = Bus::nats(nats.url()).await?;
     let echo = ours::EchoClient::new(&bus);
-    let slow = || ours::CallRequest { delay_ms: 60_000, ..ours::CallRequest::default() };
     let time_out = async |rounds: usize| {
         for _ in 0..rounds {
-            let calls = (0..AT_ONCE).map(|_| echo.call(slow()).timeout(PATIENCE).into_future());
+            let calls = (0..AT_ONCE).map(|_| echo.ignore(ours::IgnoreRequest {}).timeout(PATIENCE).into_future());
             join_all(calls).await;
         }
     };
     let cancel = async |rounds: usize| {
         for _ in 0..rounds {
             let calls = (0..AT_ONCE).map(|_| {
-                let call = echo.call(slow()).into_future();
+                let call = echo.ignore(ours::IgnoreRequest {}).into_future();
                 async {
                     let _ = tokio::time::timeout(PATIENCE, call).await;
                 }

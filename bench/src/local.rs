@@ -62,5 +62,5 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
 }
 
 fn request() -> ours::CallRequest {
-    ours::CallRequest { prompt: "Tell me about NATS messaging, in general".to_owned(), max_tokens: 30, delay_ms: 0 }
+    ours::CallRequest { prompt: "Tell me about NATS messaging, in general".to_owned(), max_tokens: 30 }
 }

@@ -105,17 +105,19 @@ fn answer(prompt: String) -> ours::CallResponse {
     ours::CallResponse { id: "gen-abc123".to_owned(), output: prompt, tokens: 30 }
 }
 
-/// Answers at once.
+/// Answers at once, or not in a minute.
 pub(crate) struct Echo;
 
 const TEXT: &str = "seventy bytes of text, which make the message 85 bytes long on the wire";
 
 impl ours::EchoService for Echo {
     async fn call(&self, _: Context, request: ours::CallRequest) -> Result<ours::CallResponse> {
-        if request.delay_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(request.delay_ms.into())).await;
-        }
         Ok(answer(request.prompt))
+    }
+
+    async fn ignore(&self, _: Context, _: ours::IgnoreRequest) -> Result<ours::IgnoreResponse> {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        Ok(ours::IgnoreResponse {})
     }
 
     async fn many(&self, _: Context, request: ours::ManyRequest) -> Result<Streaming<ours::ManyResponse>> {
@@ -137,6 +139,13 @@ impl theirs::echo_service_server::EchoService for Echo {
     ) -> Result<tonic::Response<theirs::CallResponse>, tonic::Status> {
         let output = request.into_inner().prompt;
         Ok(tonic::Response::new(theirs::CallResponse { id: "gen-abc123".to_owned(), output, tokens: 30 }))
+    }
+
+    async fn ignore(
+        &self,
+        _: tonic::Request<theirs::IgnoreRequest>,
+    ) -> Result<tonic::Response<theirs::IgnoreResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("nobody measures it here"))
     }
 
     type ManyStream = std::pin::Pin<Box<dyn Stream<Item = Result<theirs::ManyResponse, tonic::Status>> + Send>>;

@@ -24,7 +24,7 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
     let by_hand = move || {
         let client = client.clone();
         async move {
-            let request = ours::CallRequest { prompt: PROMPT.to_owned(), max_tokens: 30, delay_ms: 0 };
+            let request = ours::CallRequest { prompt: PROMPT.to_owned(), max_tokens: 30 };
             let reply = client.request("by.hand.call", request.encode_to_vec().into()).await?;
             ours::CallResponse::decode(reply.payload)?;
             Ok(())
@@ -35,7 +35,7 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
     let subwire = move || {
         let echo = echo.clone();
         async move {
-            echo.call(ours::CallRequest { prompt: PROMPT.to_owned(), max_tokens: 30, delay_ms: 0 }).await?;
+            echo.call(ours::CallRequest { prompt: PROMPT.to_owned(), max_tokens: 30 }).await?;
             Ok(())
         }
     };
@@ -43,7 +43,7 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
     let tonic = move || {
         let mut echo = echo.clone();
         async move {
-            echo.call(theirs::CallRequest { prompt: PROMPT.to_owned(), max_tokens: 30, delay_ms: 0 }).await?;
+            echo.call(theirs::CallRequest { prompt: PROMPT.to_owned(), max_tokens: 30 }).await?;
             Ok(())
         }
     };

@@ -47,7 +47,11 @@ pub(super) async fn run(rounds: usize) -> anyhow::Result<()> {
         core_rates.0.push(hand);
         core_rates.1.push(own);
     }
-    println!("  durable: by hand {:.0} k/s, subwire {:.0} k/s", median(durable_rates.0) / 1e3, median(durable_rates.1) / 1e3);
+    println!(
+        "  durable: by hand {:.0} k/s, subwire {:.0} k/s",
+        median(durable_rates.0) / 1e3,
+        median(durable_rates.1) / 1e3
+    );
     let ratio = median(durable);
     verdict("pipelined durable publish against by hand", ratio, "x", "0.95x", ratio >= 0.95);
     println!("  core: by hand {:.0} k/s, subwire {:.0} k/s", median(core_rates.0) / 1e3, median(core_rates.1) / 1e3);
