@@ -11,7 +11,7 @@ pub use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, future::ready};
 pub use prost;
-use prost::Message;
+use prost::{DecodeError, Message};
 pub use prost_types;
 pub use tower::Service;
 
@@ -24,7 +24,7 @@ use crate::{
     Code, Metadata,
     call::wrong_kind,
     context::{OverGuard, ReplyMetadata},
-    message::Body,
+    message::{Body, decode_entry},
     status::reason,
     streaming::{Decoder, Encoder},
 };
@@ -125,7 +125,7 @@ fn one<Q: Message + Default>(body: Body) -> Result<Q> {
 fn many<Q: Message + Default + 'static>(call: &OverGuard, body: Body) -> Result<Streaming<Q>> {
     match body {
         Body::Stream(batches) => {
-            Ok(Streaming::remote(Decoder::new(batches, decode_request, Metadata::new(), call.deadline())))
+            Ok(Streaming::remote(Decoder::new(batches, next_request, Metadata::new(), call.deadline())))
         }
         Body::Message(_) => Err(wrong_kind("expected a stream of requests and got one")),
     }
@@ -143,10 +143,17 @@ fn stream<R: Message + 'static>(call: OverGuard, responses: Streaming<R>) -> Rpc
 }
 
 fn decode_request<Q: Message + Default>(bytes: Bytes) -> Result<Q> {
-    Q::decode(bytes).map_err(|error| {
-        let message = format!("the request cannot be decoded: {error}");
-        Status::made_here(Code::InvalidArgument, reason::MALFORMED_REQUEST, message).with_source(error)
-    })
+    Q::decode(bytes).map_err(malformed)
+}
+
+fn next_request<Q: Message + Default>(entries: &mut Bytes) -> Result<Q> {
+    decode_entry(entries, malformed)
+}
+
+#[cold]
+fn malformed(error: DecodeError) -> Status {
+    let message = format!("the request cannot be decoded: {error}");
+    Status::made_here(Code::InvalidArgument, reason::MALFORMED_REQUEST, message).with_source(error)
 }
 
 /// A handler that panics fails its own call and no other.

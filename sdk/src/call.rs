@@ -10,12 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use prost::Message;
+use prost::{DecodeError, Message};
 
 use crate::{
     BoxFuture, Channel, Code, Context, Metadata, Method, Peer, Result, Status, Streaming,
     layer::deadline::{self, Within},
-    message::{Body, RpcRequest, RpcResponse},
+    message::{Body, RpcRequest, RpcResponse, decode_entry},
     status::reason,
     streaming::{Decoder, Encoder},
 };
@@ -229,17 +229,24 @@ impl<M: Message + Default + 'static> FromResponse for M {
 impl<M: Message + Default + 'static> FromResponse for Streaming<M> {
     fn from_response(body: Body, metadata: Metadata, deadline: Deadline) -> Result<Self> {
         match body {
-            Body::Stream(batches) => Ok(Self::remote(Decoder::new(batches, decode_response, metadata, deadline))),
+            Body::Stream(batches) => Ok(Self::remote(Decoder::new(batches, next_response, metadata, deadline))),
             Body::Message(_) => Err(wrong_kind("expected a stream and got one message")),
         }
     }
 }
 
 fn decode_response<M: Message + Default>(bytes: Bytes) -> Result<M> {
-    M::decode(bytes).map_err(|error| {
-        let message = format!("the response is not a `{}`: {error}", std::any::type_name::<M>());
-        Status::made_here(Code::Internal, reason::MALFORMED_RESPONSE, message).with_source(error)
-    })
+    M::decode(bytes).map_err(malformed::<M>)
+}
+
+fn next_response<M: Message + Default>(entries: &mut Bytes) -> Result<M> {
+    decode_entry(entries, malformed::<M>)
+}
+
+#[cold]
+fn malformed<M>(error: DecodeError) -> Status {
+    let message = format!("the response is not a `{}`: {error}", std::any::type_name::<M>());
+    Status::made_here(Code::Internal, reason::MALFORMED_RESPONSE, message).with_source(error)
 }
 
 fn polled_again() -> Status {

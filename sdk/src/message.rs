@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use prost::encoding;
+use prost::{DecodeError, encoding};
 use tokio::time::Instant;
 
 use crate::{Code, Metadata, Method, Peer, Result, Status, status::reason, wire::frame};
@@ -278,16 +278,29 @@ pub(crate) fn entry_len(len: usize) -> usize {
 }
 
 /// Takes the next message off the front of a batch. `None` when it is empty.
-pub(crate) fn next_entry(entries: &mut Bytes) -> Option<Result<Bytes>> {
+pub(crate) fn next_entry(entries: &mut Bytes) -> Result<Option<Bytes>> {
     if !entries.has_remaining() {
-        return None;
+        return Ok(None);
     }
-    let broken = || Status::made_here(Code::Internal, reason::INVALID_FRAME, "a batch of messages is malformed");
-    if entries.get_u8() != MESSAGES_KEY {
-        return Some(Err(broken()));
-    }
+    let key = entries.get_u8();
     match encoding::decode_varint(entries).ok().and_then(|len| usize::try_from(len).ok()) {
-        Some(len) if len <= entries.len() => Some(Ok(entries.split_to(len))),
-        _ => Some(Err(broken())),
+        Some(len) if key == MESSAGES_KEY && len <= entries.len() => Ok(Some(entries.split_to(len))),
+        _ => Err(Status::made_here(Code::Internal, reason::INVALID_FRAME, "a batch of messages is malformed")),
+    }
+}
+
+/// Decodes the next message of a batch that is not empty. One that fails leaves nothing to go on with.
+///
+/// Not cut out first, as [`next_entry`] does: counting references costs as much as reading a small message.
+pub(crate) fn decode_entry<M>(entries: &mut Bytes, malformed: fn(DecodeError) -> Status) -> Result<M>
+where
+    M: prost::Message + Default,
+{
+    // Its key, which whoever read the frame has looked at.
+    entries.advance(1);
+    let mut message = M::default();
+    match message.merge_length_delimited(entries) {
+        Ok(()) => Ok(message),
+        Err(error) => Err(malformed(error)),
     }
 }

@@ -125,12 +125,13 @@ impl<T> Stream for Streaming<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        // As it comes, and not taken apart: a message is as large as it is.
         let next = match &mut self.source {
-            Source::Local(stream) => std::task::ready!(stream.as_mut().poll_next(cx)),
-            Source::Remote(decoder) => std::task::ready!(decoder.poll_next(cx)),
+            Source::Local(stream) => stream.as_mut().poll_next(cx),
+            Source::Remote(decoder) => decoder.poll_next(cx),
             Source::Ended { .. } => return Poll::Ready(None),
         };
-        if !matches!(next, Some(Ok(_))) {
+        if matches!(next, Poll::Ready(None | Some(Err(_)))) {
             // What made the messages goes now, not when the reader gets round to dropping us.
             let (metadata, trailers) = match &mut self.source {
                 Source::Remote(decoder) => (std::mem::take(&mut decoder.metadata), decoder.trailers()),
@@ -138,7 +139,7 @@ impl<T> Stream for Streaming<T> {
             };
             self.source = Source::Ended { metadata, trailers };
         }
-        Poll::Ready(next)
+        next
     }
 }
 

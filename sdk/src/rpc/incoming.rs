@@ -92,7 +92,7 @@ impl Incoming {
             if only.is_some() || batch.messages() != 1 {
                 return Err(broken("several messages came where one was expected"));
             }
-            only = crate::message::next_entry(&mut batch.into_entries()).transpose()?;
+            only = crate::message::next_entry(&mut batch.into_entries())?;
         }
         let only = only.ok_or_else(|| broken("no message came where one was expected"))?;
         Ok((only, self.trailers))

@@ -148,7 +148,7 @@ impl Outgoing {
 
     /// A batch that is one message, too large for a frame.
     async fn send_parts(&mut self, batch: Batch, end: Option<Result<Metadata>>) -> Result<()> {
-        let Some(mut data) = next_entry(&mut batch.into_entries()).transpose()? else { return Ok(()) };
+        let Some(mut data) = next_entry(&mut batch.into_entries())? else { return Ok(()) };
         let total = data.len();
         if total > self.max_message_bytes {
             return Err(too_large(total, self.max_message_bytes, reason::TOO_LARGE_RESPONSE));

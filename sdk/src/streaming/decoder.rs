@@ -12,14 +12,14 @@ use tokio::time::{Instant, Sleep};
 use crate::{
     Metadata, Result,
     layer::deadline::exceeded,
-    message::{Batches, Room, next_entry},
+    message::{Batches, Room},
 };
 
 /// Decodes the messages of a stream that comes from the other side.
 pub(crate) struct Decoder<T> {
     batches: Box<dyn Batches>,
     entries: Bytes,
-    decode: fn(Bytes) -> Result<T>,
+    decode: fn(&mut Bytes) -> Result<T>,
     deadline: Option<Pin<Box<Sleep>>>,
     pub(super) metadata: Metadata,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Decoder<T> {
 impl<T> Decoder<T> {
     pub(crate) fn new(
         batches: Box<dyn Batches>,
-        decode: fn(Bytes) -> Result<T>,
+        decode: fn(&mut Bytes) -> Result<T>,
         metadata: Metadata,
         deadline: Option<Instant>,
     ) -> Self {
@@ -39,8 +39,8 @@ impl<T> Decoder<T> {
 impl<T> Decoder<T> {
     pub(super) fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T>>> {
         loop {
-            if let Some(entry) = next_entry(&mut self.entries) {
-                return Poll::Ready(Some(entry.and_then(self.decode)));
+            if !self.entries.is_empty() {
+                return Poll::Ready(Some((self.decode)(&mut self.entries)));
             }
             // Once a batch, so that a stream which always has more does not starve its neighbours.
             ready!(pin!(tokio::task::coop::consume_budget()).poll(cx));

@@ -10,6 +10,7 @@ use futures_util::Stream;
 use prost::Message;
 
 use crate::{
+    __codegen::panicked,
     Metadata, Result, Status, Streaming,
     context::OverGuard,
     message::{Batch, BatchWriter, Batches, Room, entry_len},
@@ -35,14 +36,35 @@ impl<T> Encoder<T> {
     pub(crate) fn response(messages: Streaming<T>, call: OverGuard) -> Self {
         Self { call: Some(call), ..Self::request(messages) }
     }
+}
 
-    fn poll_message(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T>>> {
+impl<T: Message> Encoder<T> {
+    /// Adds what is ready to a batch, until it is full. A stream that has no more leaves its end.
+    fn fill(&mut self, batch: &mut Option<BatchWriter>, cx: &mut TaskContext<'_>, room: Room) {
         if let Some(held) = self.held.take() {
-            return Poll::Ready(Some(Ok(held)));
+            self.add(batch, held, room);
         }
-        let messages = Pin::new(&mut self.messages);
-        std::panic::catch_unwind(AssertUnwindSafe(|| messages.poll_next(cx)))
-            .unwrap_or_else(|panic| Poll::Ready(Some(Err(crate::__codegen::panicked(&*panic)))))
+        while batch.as_ref().is_none_or(|batch| batch.bytes() < room.bytes && batch.messages() < room.messages) {
+            match Pin::new(&mut self.messages).poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => self.add(batch, message, room),
+                Poll::Ready(end) => self.end = Some(end.and_then(Result::err)),
+                Poll::Pending => return,
+            }
+            if self.held.is_some() || self.end.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Adds a message to a batch, or holds it for the next one if it does not fit.
+    fn add(&mut self, batch: &mut Option<BatchWriter>, message: T, room: Room) {
+        let len = message.encoded_len();
+        if batch.as_ref().is_some_and(|batch| batch.bytes() + entry_len(len) > room.bytes) {
+            self.held = Some(message);
+            return;
+        }
+        let batch = batch.get_or_insert_with(|| BatchWriter::with_capacity(entry_len(len).max(self.capacity)));
+        batch.push(len, |buffer| message.encode_raw(buffer));
     }
 }
 
@@ -52,29 +74,10 @@ impl<T: Message + 'static> Batches for Encoder<T> {
             self.end = Some(None);
             return Poll::Ready(end.map(Err));
         }
-        let mut batch: Option<BatchWriter> = None;
-        loop {
-            match self.poll_message(cx) {
-                Poll::Ready(Some(Ok(message))) => {
-                    let len = message.encoded_len();
-                    if batch.as_ref().is_some_and(|batch| batch.bytes() + entry_len(len) > room.bytes) {
-                        self.held = Some(message);
-                        break;
-                    }
-                    let batch =
-                        batch.get_or_insert_with(|| BatchWriter::with_capacity(entry_len(len).max(self.capacity)));
-                    batch.push(len, |buffer| message.encode_raw(buffer));
-                    if batch.bytes() >= room.bytes || batch.messages() >= room.messages {
-                        break;
-                    }
-                }
-                Poll::Ready(end) => {
-                    self.end = Some(end.and_then(Result::err));
-                    break;
-                }
-                Poll::Pending if batch.is_none() => return Poll::Pending,
-                Poll::Pending => break,
-            }
+        let mut batch = None;
+        // Around all of it: around each message it would cost as much as encoding a small one.
+        if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(|| self.fill(&mut batch, cx, room))) {
+            self.end = Some(Some(panicked(&*panic)));
         }
         match batch {
             Some(batch) => {
@@ -82,6 +85,7 @@ impl<T: Message + 'static> Batches for Encoder<T> {
                 self.capacity += self.capacity / 8;
                 Poll::Ready(Some(Ok(batch.finish(matches!(self.end, Some(None))))))
             }
+            None if self.end.is_none() => Poll::Pending,
             None => Poll::Ready(self.end.replace(None).flatten().map(Err)),
         }
     }
