@@ -1,6 +1,11 @@
 //! Called by generated code only; not covered by SemVer.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe};
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+};
 pub use std::{
     borrow::Cow,
     sync::Arc,
@@ -10,6 +15,7 @@ pub use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::ready};
+use pin_project_lite::pin_project;
 pub use prost;
 use prost::{DecodeError, Message};
 pub use prost_types;
@@ -22,9 +28,9 @@ pub use crate::{
 };
 use crate::{
     Code, Metadata,
-    call::wrong_kind,
+    call::{polled_again, wrong_kind},
     context::{OverGuard, ReplyMetadata},
-    message::{Body, decode_entry},
+    message::{Body, decode, decode_entry},
     status::reason,
     streaming::{Decoder, Encoder},
 };
@@ -95,15 +101,44 @@ pub fn unimplemented(request: RpcRequest) -> BoxFuture<Result<RpcResponse>> {
     refuse(Status::made_here(Code::Unimplemented, reason::UNKNOWN_METHOD, message))
 }
 
-/// Runs a handler to its end. Not `async`: that would make room for its future twice.
-fn finish<T: 'static, F>(
-    handler: impl Future<Output = Result<T>> + Send + 'static,
-    respond: F,
-) -> BoxFuture<Result<RpcResponse>>
+/// Runs a handler to its end.
+fn finish<T, H, F>(handler: H, respond: F) -> BoxFuture<Result<RpcResponse>>
 where
+    H: Future<Output = Result<T>> + Send + 'static,
     F: FnOnce(T) -> RpcResponse + Send + 'static,
 {
-    Box::pin(caught(handler).map(|response| response.map(respond)))
+    Box::pin(Answer { handler, respond: Some(respond) })
+}
+
+pin_project! {
+    /// A handler on its way to its answer. One that panics fails its own call and no other.
+    struct Answer<H, F> {
+        #[pin]
+        handler: H,
+        respond: Option<F>,
+    }
+}
+
+impl<T, H, F> Future for Answer<H, F>
+where
+    H: Future<Output = Result<T>>,
+    F: FnOnce(T) -> RpcResponse,
+{
+    type Output = Result<RpcResponse>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (handler, respond) = (this.handler, this.respond);
+        // What the handler returns is used up in there: it may be large, and moving it is most of the work.
+        let answer = || match handler.poll(cx) {
+            Poll::Ready(Ok(answer)) => {
+                Poll::Ready(respond.take().map(|respond| respond(answer)).ok_or_else(polled_again))
+            }
+            Poll::Ready(Err(status)) => Poll::Ready(Err(status)),
+            Poll::Pending => Poll::Pending,
+        };
+        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+    }
 }
 
 fn refuse(status: Status) -> BoxFuture<Result<RpcResponse>> {
@@ -143,7 +178,7 @@ fn stream<R: Message + 'static>(call: OverGuard, responses: Streaming<R>) -> Rpc
 }
 
 fn decode_request<Q: Message + Default>(bytes: Bytes) -> Result<Q> {
-    Q::decode(bytes).map_err(malformed)
+    decode(bytes, malformed)
 }
 
 fn next_request<Q: Message + Default>(entries: &mut Bytes) -> Result<Q> {

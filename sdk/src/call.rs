@@ -15,7 +15,7 @@ use prost::{DecodeError, Message};
 use crate::{
     BoxFuture, Channel, Code, Context, Metadata, Method, Peer, Result, Status, Streaming,
     layer::deadline::{self, Within},
-    message::{Body, RpcRequest, RpcResponse, decode_entry},
+    message::{Body, RpcRequest, RpcResponse, decode, decode_entry},
     status::reason,
     streaming::{Decoder, Encoder},
 };
@@ -236,7 +236,7 @@ impl<M: Message + Default + 'static> FromResponse for Streaming<M> {
 }
 
 fn decode_response<M: Message + Default>(bytes: Bytes) -> Result<M> {
-    M::decode(bytes).map_err(malformed::<M>)
+    decode(bytes, malformed::<M>)
 }
 
 fn next_response<M: Message + Default>(entries: &mut Bytes) -> Result<M> {
@@ -249,7 +249,7 @@ fn malformed<M>(error: DecodeError) -> Status {
     Status::made_here(Code::Internal, reason::MALFORMED_RESPONSE, message).with_source(error)
 }
 
-fn polled_again() -> Status {
+pub(crate) fn polled_again() -> Status {
     Status::internal("the future of a call was polled after its end")
 }
 

@@ -289,6 +289,18 @@ pub(crate) fn next_entry(entries: &mut Bytes) -> Result<Option<Bytes>> {
     }
 }
 
+/// Decodes a message that is all there is. Where it will be, as it would else be moved twice.
+pub(crate) fn decode<M>(bytes: Bytes, malformed: fn(DecodeError) -> Status) -> Result<M>
+where
+    M: prost::Message + Default,
+{
+    let mut message = M::default();
+    match message.merge(bytes) {
+        Ok(()) => Ok(message),
+        Err(error) => Err(malformed(error)),
+    }
+}
+
 /// Decodes the next message of a batch that is not empty. One that fails leaves nothing to go on with.
 ///
 /// Not cut out first, as [`next_entry`] does: counting references costs as much as reading a small message.
