@@ -147,6 +147,22 @@ async fn a_subscription_survives_a_long_outage() {
     assert_eq!(next_text(&mut late).await, "back");
 }
 
+/// A name becomes part of a subject, and what ends a line there would be the server's next command.
+#[tokio::test]
+async fn a_name_cannot_say_something_else_to_the_server() {
+    let server = NatsServer::builder().jetstream().start().await.expect("a server");
+    let bus = bus(&server).await;
+    let mut evil = subscribe(&bus, "evil").await;
+    let streams = subwire::Streams::new(&bus);
+    for name in ["a b", "a\tb", "x 0\r\n\r\nPUB evil 3\r\nyes\r\nPUB y"] {
+        let status = soon("a refusal", streams.delete(name)).await.expect_err("not a name");
+        assert_eq!(status.code(), Code::InvalidArgument, "{name:?}: {status}");
+    }
+    bus.publish(message("evil", "mine")).await.expect("sent");
+    assert_eq!(next_text(&mut evil).await, "mine");
+    assert_eq!(bus.link().borrow().epoch, 1, "the connection lives");
+}
+
 /// T1: a lone CR in a header makes the task of the client panic.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_killed_by_a_peer_is_replaced() {

@@ -309,6 +309,25 @@ mod tests {
         }
     }
 
+    /// What a peer says is a subject is not checked when it comes, so it is when it goes out again.
+    #[tokio::test]
+    async fn a_subject_that_would_end_its_line_is_refused() {
+        let server = NatsServer::start().await.expect("a server");
+        let nats = Nats::connect(server.url().into()).await.expect("connected");
+        let mut evil = nats.subscribe(Subject::from_static("evil"), None).await.expect("subscribed");
+        for text in ["a b", "x 0\r\n\r\nPUB evil 3\r\nyes\r\nPUB y"] {
+            let message = || Message::new(Subject::trusted(text.to_owned()), "");
+            let with_header = message().with_header("k", "v");
+            for message in [message(), with_header] {
+                let status = nats.publish(message).await.expect_err(text);
+                assert_eq!(status.code(), Code::InvalidArgument);
+            }
+        }
+        nats.publish(Message::new(Subject::from_static("evil"), "mine")).await.expect("sent");
+        let next = std::future::poll_fn(|cx| evil.poll_next(cx));
+        assert_eq!(timeout(FENCE_TIMEOUT, next).await.expect("in time").expect("open").payload, "mine");
+    }
+
     #[tokio::test]
     async fn what_is_posted_without_a_connection_is_not_kept() {
         let mut server = NatsServer::start().await.expect("a server");

@@ -199,8 +199,6 @@ impl NatsOptions {
             .custom_inbox_prefix(&self.inbox_prefix)
             .ping_interval(PING_INTERVAL)
             .connection_timeout((self.connect_timeout / attempts).max(ATTEMPT_MIN))
-            // `Subject` has checked more.
-            .skip_subject_validation(true)
             .subscription_capacity(self.subscription_capacity)
             .require_tls(self.tls_required || addresses.tls);
         if let Some(credentials) = addresses.credentials.as_ref().or(self.credentials.as_ref()) {
