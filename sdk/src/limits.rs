@@ -25,14 +25,18 @@ pub const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Metadata of one call, names and values as they travel.
 pub const METADATA_BYTES: usize = 16 * 1024;
 
-/// Messages of a stream that may be under way and unread.
+/// Messages of a stream that may be under way and unread, to begin with.
 pub const WINDOW_MESSAGES: u64 = 16_384;
 
-/// Bytes of a stream that may be under way and unread.
+/// Bytes of a stream that may be under way and unread, to begin with.
 pub const WINDOW_BYTES: u64 = 1024 * 1024;
 
-/// Where a sender stops adding messages to a frame.
-pub const FRAME_BYTES: usize = 32 * 1024;
+/// How many times as large a window becomes, at most, for a reader that keeps up with its sender.
+pub const WINDOW_GROWTH: u64 = 4;
+
+/// Where a sender stops adding messages to a frame. Clients and brokers read 64 KiB at a time and copy what
+/// goes on behind: five frames of this size, with what NATS puts around them, leave little of that.
+pub const FRAME_BYTES: usize = 12_800;
 
 /// The largest piece of a message that does not fit a frame.
 pub const PART_BYTES: usize = 128 * 1024;

@@ -177,6 +177,7 @@ impl Exchange {
         if let Some(failure) = &state.failure {
             return Poll::Ready(Err(failure.clone()));
         }
+        state.receive.caught_up();
         state.reader = Some(cx.waker().clone());
         Poll::Pending
     }

@@ -108,7 +108,7 @@ async fn a_slow_reader_stops_its_sender(fixture: &Fixture) {
         fixture.echo.echo(Default::default()).await.expect("an answer");
         produced = fixture.watch.produced.load(Ordering::SeqCst);
     }
-    assert!(produced < 4_000, "a window is 1 MiB, and the sender is at {produced} KiB");
+    assert!(produced < 4_000, "a window is 1 MiB for a slow reader, and the sender is at {produced} KiB");
     let mut seen = 1;
     while numbers.message().await.expect("no failure").is_some() {
         seen += 1;
