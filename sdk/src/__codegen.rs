@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -181,8 +182,8 @@ fn decode_request<Q: Message + Default>(bytes: Bytes) -> Result<Q> {
     decode(bytes, malformed)
 }
 
-fn next_request<Q: Message + Default>(entries: &mut Bytes) -> Result<Q> {
-    decode_entry(entries, malformed)
+fn next_request<Q: Message + Default>(entries: &mut Bytes, decoded: &mut VecDeque<Result<Q>>) {
+    decode_entry(entries, decoded, malformed)
 }
 
 #[cold]

@@ -1,6 +1,7 @@
 //! [`Call`]: a call that has been described and not yet sent.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::{Future, IntoFuture},
     marker::PhantomData,
@@ -239,8 +240,8 @@ fn decode_response<M: Message + Default>(bytes: Bytes) -> Result<M> {
     decode(bytes, malformed::<M>)
 }
 
-fn next_response<M: Message + Default>(entries: &mut Bytes) -> Result<M> {
-    decode_entry(entries, malformed::<M>)
+fn next_response<M: Message + Default>(entries: &mut Bytes, decoded: &mut VecDeque<Result<M>>) {
+    decode_entry(entries, decoded, malformed::<M>)
 }
 
 #[cold]

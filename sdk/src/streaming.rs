@@ -2,17 +2,19 @@
 
 mod decoder;
 mod encoder;
+mod messages;
 mod slot;
 
 use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
 };
 
 use futures_util::{Stream, StreamExt, stream};
 
+use self::messages::{Messages, Pause, Take};
 pub use self::slot::Sender;
 pub(crate) use self::{decoder::Decoder, encoder::Encoder};
 use crate::{Metadata, Result};
@@ -43,7 +45,7 @@ pub struct Streaming<T> {
 
 enum Source<T> {
     /// Made here.
-    Local(Pin<Box<dyn Stream<Item = Result<T>> + Send>>),
+    Local(Pin<Box<dyn Messages<T> + Send>>),
     /// Come from the other side.
     Remote(Box<Decoder<T>>),
     /// Over.
@@ -92,6 +94,29 @@ impl<T> Streaming<T> {
         Self { source: Source::Remote(Box::new(decoder)) }
     }
 
+    /// What made the messages goes now, not when the reader gets round to dropping us.
+    #[cold]
+    fn end(&mut self) {
+        let (metadata, trailers) = match &mut self.source {
+            Source::Local(_) => Default::default(),
+            Source::Remote(decoder) => (std::mem::take(&mut decoder.metadata), decoder.trailers()),
+            Source::Ended { .. } => return,
+        };
+        self.source = Source::Ended { metadata, trailers };
+    }
+
+    /// Shows the messages that are ready to `take`, one after the other.
+    fn poll_each(&mut self, cx: &mut TaskContext<'_>, take: &mut dyn FnMut(&T) -> Take) -> Pause<T> {
+        let pause = match &mut self.source {
+            Source::Local(messages) => messages.as_mut().poll_each(cx, take),
+            Source::Remote(_) | Source::Ended { .. } => return Messages::poll_each(Pin::new(self), cx, take),
+        };
+        if matches!(pause, Pause::End(_)) {
+            self.end();
+        }
+        pause
+    }
+
     /// The next message; `None` is the end, and only when the other side said that it is.
     ///
     /// Cancel-safe: dropping the future loses nothing.
@@ -125,19 +150,20 @@ impl<T> Stream for Streaming<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        // As it comes, and not taken apart: a message is as large as it is.
         let next = match &mut self.source {
-            Source::Local(stream) => stream.as_mut().poll_next(cx),
-            Source::Remote(decoder) => decoder.poll_next(cx),
-            Source::Ended { .. } => return Poll::Ready(None),
+            Source::Local(messages) => messages.as_mut().poll_next(cx),
+            Source::Remote(decoder) => {
+                ready!(decoder.poll_fill(cx));
+                if decoder.has_message() {
+                    // Straight to the reader: most of what a message costs here is moving it.
+                    return Poll::Ready(decoder.next());
+                }
+                Poll::Ready(decoder.next())
+            }
+            Source::Ended { .. } => Poll::Ready(None),
         };
         if matches!(next, Poll::Ready(None | Some(Err(_)))) {
-            // What made the messages goes now, not when the reader gets round to dropping us.
-            let (metadata, trailers) = match &mut self.source {
-                Source::Remote(decoder) => (std::mem::take(&mut decoder.metadata), decoder.trailers()),
-                _ => Default::default(),
-            };
-            self.source = Source::Ended { metadata, trailers };
+            self.end();
         }
         next
     }
@@ -183,6 +209,36 @@ mod tests {
         assert_eq!(numbers.message().await?, Some(1));
         assert_eq!(numbers.message().await.expect_err("the failure").code(), Code::InvalidArgument);
         assert_eq!(numbers.message().await?, None);
+        Ok(())
+    }
+
+    /// The same stream after it was encoded and decoded.
+    fn passed_on(messages: Streaming<String>) -> Streaming<String> {
+        let decode = |entries: &mut _, decoded: &mut _| {
+            crate::message::decode_entry(entries, decoded, |error| Status::internal(error.to_string()));
+        };
+        Streaming::remote(Decoder::new(Box::new(Encoder::request(messages)), decode, Metadata::new(), None))
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_passed_on_keeps_its_messages_and_its_failure() -> Result<()> {
+        // Some larger than a batch, some empty, and now and then none is ready.
+        let text = |n: usize| "x".repeat(if n.is_multiple_of(100) { 20_000 } else { n % 90 });
+        let made = Streaming::produce(async move |out| {
+            for n in 0..5_000 {
+                out.send(text(n)).await?;
+                if n % 70 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Err(Status::invalid_argument("stop"))
+        });
+        let mut texts = passed_on(passed_on(made));
+        for n in 0..5_000 {
+            assert_eq!(texts.message().await?, Some(text(n)), "{n}");
+        }
+        assert_eq!(texts.message().await.expect_err("the failure").code(), Code::InvalidArgument);
+        assert_eq!(texts.message().await?, None);
         Ok(())
     }
 

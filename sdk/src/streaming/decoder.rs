@@ -1,6 +1,7 @@
 //! [`Decoder`]: batches of bytes become a stream of messages.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::{Pin, pin},
     task::{Context as TaskContext, Poll, ready},
@@ -12,14 +13,24 @@ use tokio::time::{Instant, Sleep};
 use crate::{
     Metadata, Result,
     layer::deadline::exceeded,
-    message::{Batches, Room},
+    message::{Batch, Batches, Room},
 };
+
+/// Messages that are decoded at one go. One at a time would cost more: what the processor has just written in
+/// small pieces it is slow to move on in large ones. And so would many: an allocator keeps a few blocks of a
+/// size at hand (glibc: 7), and these are all alive together.
+const DECODED: usize = 4;
+
+/// Decodes the next message of a batch that is not empty.
+type Decode<T> = fn(&mut Bytes, &mut VecDeque<Result<T>>);
 
 /// Decodes the messages of a stream that comes from the other side.
 pub(crate) struct Decoder<T> {
     batches: Box<dyn Batches>,
     entries: Bytes,
-    decode: fn(&mut Bytes) -> Result<T>,
+    /// Messages that are decoded and not read yet; a failure is the last of them.
+    decoded: VecDeque<Result<T>>,
+    decode: Decode<T>,
     deadline: Option<Pin<Box<Sleep>>>,
     pub(super) metadata: Metadata,
 }
@@ -27,35 +38,53 @@ pub(crate) struct Decoder<T> {
 impl<T> Decoder<T> {
     pub(crate) fn new(
         batches: Box<dyn Batches>,
-        decode: fn(&mut Bytes) -> Result<T>,
+        decode: Decode<T>,
         metadata: Metadata,
         deadline: Option<Instant>,
     ) -> Self {
         let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        Self { batches, entries: Bytes::new(), decode, deadline, metadata }
+        Self { batches, entries: Bytes::new(), decoded: VecDeque::new(), decode, deadline, metadata }
     }
 }
 
 impl<T> Decoder<T> {
-    pub(super) fn poll_next(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T>>> {
-        loop {
-            if !self.entries.is_empty() {
-                return Poll::Ready(Some((self.decode)(&mut self.entries)));
-            }
-            // Once a batch, so that a stream which always has more does not starve its neighbours.
-            ready!(pin!(tokio::task::coop::consume_budget()).poll(cx));
-            match self.batches.poll_batch(cx, Room::FRAME) {
-                Poll::Ready(Some(batch)) => self.entries = batch?.into_entries(),
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => {
-                    if let Some(deadline) = &mut self.deadline {
-                        ready!(deadline.as_mut().poll(cx));
-                        return Poll::Ready(Some(Err(exceeded())));
-                    }
-                    return Poll::Pending;
+    /// Waits until it is known what comes next: [`next`](Self::next) gives it.
+    pub(super) fn poll_fill(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        while self.decoded.is_empty() {
+            if self.entries.is_empty() {
+                match ready!(self.poll_batch(cx)) {
+                    Some(Ok(batch)) => self.entries = batch.into_entries(),
+                    Some(Err(status)) => self.decoded.push_back(Err(status)),
+                    None => break,
                 }
             }
+            while self.decoded.len() < DECODED && !self.entries.is_empty() {
+                (self.decode)(&mut self.entries, &mut self.decoded);
+            }
         }
+        Poll::Ready(())
+    }
+
+    fn poll_batch(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Batch>>> {
+        // Once a batch, so that a stream which always has more does not starve its neighbours.
+        ready!(pin!(tokio::task::coop::consume_budget()).poll(cx));
+        let batch = self.batches.poll_batch(cx, Room::FRAME);
+        if batch.is_pending()
+            && let Some(deadline) = &mut self.deadline
+        {
+            ready!(deadline.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(exceeded())));
+        }
+        batch
+    }
+
+    /// Whether a message comes next, and neither a failure nor the end.
+    pub(super) fn has_message(&self) -> bool {
+        matches!(self.decoded.front(), Some(Ok(_)))
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<T>> {
+        self.decoded.pop_front()
     }
 
     pub(super) fn trailers(&mut self) -> Metadata {
@@ -70,7 +99,7 @@ mod tests {
     use super::*;
     use crate::{
         Code, Status, Streaming,
-        message::{Batch, BatchWriter, decode_entry},
+        message::{BatchWriter, decode_entry},
     };
 
     /// One batch, and then no end.
@@ -91,7 +120,9 @@ mod tests {
         for message in messages {
             batch.push(message.len(), |buffer| buffer.put_slice(message));
         }
-        let decode = |entries: &mut Bytes| decode_entry(entries, |error| Status::internal(error.to_string()));
+        let decode = |entries: &mut Bytes, decoded: &mut VecDeque<Result<String>>| {
+            decode_entry(entries, decoded, |error| Status::internal(error.to_string()));
+        };
         Streaming::remote(Decoder::new(Box::new(One(Some(batch.finish(false)))), decode, Metadata::new(), None))
     }
 

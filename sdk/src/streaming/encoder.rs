@@ -2,12 +2,12 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    pin::Pin,
     task::{Context as TaskContext, Poll},
 };
 
-use futures_util::Stream;
 use prost::Message;
+
+use super::messages::{Pause, Take};
 
 use crate::{
     __codegen::panicked,
@@ -41,30 +41,32 @@ impl<T> Encoder<T> {
 impl<T: Message> Encoder<T> {
     /// Adds what is ready to a batch, until it is full. A stream that has no more leaves its end.
     fn fill(&mut self, batch: &mut Option<BatchWriter>, cx: &mut TaskContext<'_>, room: Room) {
-        if let Some(held) = self.held.take() {
-            self.add(batch, held, room);
-        }
-        while batch.as_ref().is_none_or(|batch| batch.bytes() < room.bytes && batch.messages() < room.messages) {
-            match Pin::new(&mut self.messages).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => self.add(batch, message, room),
-                Poll::Ready(end) => self.end = Some(end.and_then(Result::err)),
-                Poll::Pending => return,
-            }
-            if self.held.is_some() || self.end.is_some() {
-                return;
-            }
-        }
-    }
-
-    /// Adds a message to a batch, or holds it for the next one if it does not fit.
-    fn add(&mut self, batch: &mut Option<BatchWriter>, message: T, room: Room) {
-        let len = message.encoded_len();
-        if batch.as_ref().is_some_and(|batch| batch.bytes() + entry_len(len) > room.bytes) {
-            self.held = Some(message);
+        let capacity = self.capacity;
+        let mut take = |message: &T| add(batch, message, room, capacity);
+        if let Some(held) = self.held.take()
+            && !matches!(take(&held), Take::More)
+        {
             return;
         }
-        let batch = batch.get_or_insert_with(|| BatchWriter::with_capacity(entry_len(len).max(self.capacity)));
-        batch.push(len, |buffer| message.encode_raw(buffer));
+        match self.messages.poll_each(cx, &mut take) {
+            Pause::Enough | Pause::Pending => {}
+            Pause::Refused(message) => self.held = Some(message),
+            Pause::End(failure) => self.end = Some(failure),
+        }
+    }
+}
+
+/// Adds a message to a batch. The first always fits.
+fn add<T: Message>(batch: &mut Option<BatchWriter>, message: &T, room: Room, capacity: usize) -> Take {
+    let len = message.encoded_len();
+    if batch.as_ref().is_some_and(|batch| batch.bytes() + entry_len(len) > room.bytes) {
+        return Take::Refused;
+    }
+    let batch = batch.get_or_insert_with(|| BatchWriter::with_capacity(entry_len(len).max(capacity)));
+    batch.push(len, |buffer| message.encode_raw(buffer));
+    match batch.bytes() < room.bytes && batch.messages() < room.messages {
+        true => Take::More,
+        false => Take::Enough,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The schema is `sdk/proto/subwire/v1/frame.proto`. The messages of a frame are read and written by
 //! hand, because they are the hot path and because a batch becomes a frame in place; the rest is prost.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use prost::{
     Message,
     encoding::{self, DecodeContext, WireType},
@@ -156,7 +156,7 @@ impl Frame {
         let mut frame = Self::default();
         // Where the entries of one run lie; frames of ours have them in one run.
         let mut run = 0..0;
-        let mut scattered: Option<BytesMut> = None;
+        let mut scattered: Option<Vec<u8>> = None;
         let mut rest = payload.clone();
         while rest.has_remaining() {
             let start = payload.len() - rest.len();
@@ -186,7 +186,7 @@ impl Frame {
         frame.entries = match scattered {
             Some(mut entries) => {
                 entries.put_slice(payload.get(run)?);
-                entries.freeze()
+                entries.into()
             }
             None => payload.slice(run),
         };
@@ -195,15 +195,15 @@ impl Frame {
 }
 
 /// Begins a frame: what follows are entries, then [`finish`].
-pub(crate) fn begin(capacity: usize) -> BytesMut {
-    let mut buffer = BytesMut::with_capacity(SEQ_BYTES + capacity);
-    buffer.put_bytes(0, SEQ_BYTES);
+pub(crate) fn begin(capacity: usize) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(SEQ_BYTES + capacity);
+    buffer.resize(SEQ_BYTES, 0);
     buffer
 }
 
 /// Fills in `seq` and adds what else the frame says. The order of fields is free in protobuf, so the
 /// head goes behind the messages and nothing moves.
-pub(crate) fn finish(mut buffer: BytesMut, head: &Head) -> Bytes {
+pub(crate) fn finish(mut buffer: Vec<u8>, head: &Head) -> Bytes {
     if let Some(room) = buffer.get_mut(..SEQ_BYTES) {
         room[0] = SEQ_KEY;
         room[1..].copy_from_slice(&head.seq.to_le_bytes());
@@ -211,7 +211,7 @@ pub(crate) fn finish(mut buffer: BytesMut, head: &Head) -> Bytes {
     let rest = Head { seq: 0, ..head.clone() };
     buffer.reserve(rest.encoded_len());
     rest.encode_raw(&mut buffer);
-    buffer.freeze()
+    buffer.into()
 }
 
 /// A frame without messages.
