@@ -254,6 +254,24 @@ async fn an_own_client_can_be_used() {
     client.flush().await.expect("it is still open for others");
 }
 
+/// Such a client does not report a loss to us: it is asked.
+#[tokio::test]
+async fn an_own_client_that_is_not_connected_sends_nothing() {
+    let mut server = NatsServer::start().await.expect("a server");
+    let client = async_nats::connect(server.url()).await.expect("connected");
+    let bus = Bus::from_client(client.clone());
+    bus.publish(message("s", "x")).await.expect("sent");
+    server.kill();
+    soon("a loss", async {
+        while client.connection_state() == async_nats::connection::State::Connected {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let status = bus.publish(message("s", "late")).await.expect_err("there is no connection");
+    assert_eq!((status.code(), status.executed()), (Code::Unavailable, Executed::No));
+}
+
 #[tokio::test]
 async fn an_own_client_that_dies_is_noticed() {
     let server = NatsServer::start().await.expect("a server");

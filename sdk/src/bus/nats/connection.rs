@@ -26,16 +26,18 @@ pub(super) struct Connection {
     sink: Mutex<Client>,
     /// Connections of the clients before this one. Tells clients apart, as each has connected.
     pub(super) generation: u64,
+    /// Whether the client reports a loss at once. One that was made elsewhere has to be asked.
+    reports: bool,
     statistics: Arc<Statistics>,
     /// The number of the connection that may be used; 0: none.
     open: AtomicU64,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, generation: u64) -> Self {
+    pub(super) fn new(client: Client, generation: u64, reports: bool) -> Self {
         let statistics = client.statistics();
         let sink = Mutex::new(client.clone());
-        Self { client, sink, generation, statistics, open: AtomicU64::new(0) }
+        Self { client, sink, generation, reports, statistics, open: AtomicU64::new(0) }
     }
 
     /// Hands a message to the client, or back when that would have to wait.
@@ -70,9 +72,19 @@ impl Connection {
         self.client.connection_state() == State::Connected
     }
 
-    /// Whether there is a connection and it may be used: two loads and the client's own state.
+    /// Whether there is a connection and it may be used.
     pub(super) fn is_up(&self) -> bool {
-        self.open.load(Ordering::Acquire) == self.number() && self.is_connected()
+        self.is_open() && self.is_connected()
+    }
+
+    /// The same, as far as it has been reported: two loads, where the client's own state is behind a lock.
+    /// What is sent in the moment between waits in the client, and goes out on its next connection or is lost.
+    pub(super) fn seems_up(&self) -> bool {
+        self.is_open() && (self.reports || self.is_connected())
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) == self.number()
     }
 
     /// Allows the use of the connection there is.

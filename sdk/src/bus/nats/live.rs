@@ -70,12 +70,12 @@ impl Live {
                 return Err(Status::made_here(Code::Unavailable, reason::DISCONNECTED, message));
             }
         };
-        Ok(Self { connection: Arc::new(Connection::new(client, generation)), signs: Signs::Events(events) })
+        Ok(Self { connection: Arc::new(Connection::new(client, generation, true)), signs: Signs::Events(events) })
     }
 
     /// A client that was made elsewhere.
     pub(super) fn foreign(client: Client) -> Self {
-        Self { connection: Arc::new(Connection::new(client, 0)), signs: Signs::Canary(None) }
+        Self { connection: Arc::new(Connection::new(client, 0, false)), signs: Signs::Canary(None) }
     }
 
     /// The next event; `None` when the client is dead. Cancel-safe.

@@ -61,10 +61,10 @@ impl Shared {
         }
     }
 
-    /// The first client, if it is connected, and to the server that the link speaks of.
+    /// The first client, if it seems to be connected, and to the server that the link speaks of.
     #[inline]
     pub(super) fn first(&self) -> Option<&Connection> {
-        self.first.get().map(|first| &**first).filter(|first| first.is_up())
+        self.first.get().map(|first| &**first).filter(|first| first.seems_up())
     }
 
     /// The client, if it is connected, and to the server that the link speaks of.
