@@ -31,7 +31,7 @@ use crate::{
     Code, Metadata,
     call::{polled_again, wrong_kind},
     context::{OverGuard, ReplyMetadata},
-    message::{Body, decode, decode_entry},
+    message::{Body, decode, decode_entries},
     status::reason,
     streaming::{Decoder, Encoder},
 };
@@ -161,7 +161,7 @@ fn one<Q: Message + Default>(body: Body) -> Result<Q> {
 fn many<Q: Message + Default + 'static>(call: &OverGuard, body: Body) -> Result<Streaming<Q>> {
     match body {
         Body::Stream(batches) => {
-            Ok(Streaming::remote(Decoder::new(batches, next_request, Metadata::new(), call.deadline())))
+            Ok(Streaming::remote(Decoder::new(batches, next_requests, Metadata::new(), call.deadline())))
         }
         Body::Message(_) => Err(wrong_kind("expected a stream of requests and got one")),
     }
@@ -182,8 +182,8 @@ fn decode_request<Q: Message + Default>(bytes: Bytes) -> Result<Q> {
     decode(bytes, malformed)
 }
 
-fn next_request<Q: Message + Default>(entries: &mut Bytes, decoded: &mut VecDeque<Result<Q>>) {
-    decode_entry(entries, decoded, malformed)
+fn next_requests<Q: Message + Default>(entries: &mut Bytes, decoded: &mut VecDeque<Result<Q>>) {
+    decode_entries(entries, decoded, malformed)
 }
 
 #[cold]

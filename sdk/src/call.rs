@@ -16,7 +16,7 @@ use prost::{DecodeError, Message};
 use crate::{
     BoxFuture, Channel, Code, Context, Metadata, Method, Peer, Result, Status, Streaming,
     layer::deadline::{self, Within},
-    message::{Body, RpcRequest, RpcResponse, decode, decode_entry},
+    message::{Body, RpcRequest, RpcResponse, decode, decode_entries},
     status::reason,
     streaming::{Decoder, Encoder},
 };
@@ -230,7 +230,7 @@ impl<M: Message + Default + 'static> FromResponse for M {
 impl<M: Message + Default + 'static> FromResponse for Streaming<M> {
     fn from_response(body: Body, metadata: Metadata, deadline: Deadline) -> Result<Self> {
         match body {
-            Body::Stream(batches) => Ok(Self::remote(Decoder::new(batches, next_response, metadata, deadline))),
+            Body::Stream(batches) => Ok(Self::remote(Decoder::new(batches, next_responses, metadata, deadline))),
             Body::Message(_) => Err(wrong_kind("expected a stream and got one message")),
         }
     }
@@ -240,8 +240,8 @@ fn decode_response<M: Message + Default>(bytes: Bytes) -> Result<M> {
     decode(bytes, malformed::<M>)
 }
 
-fn next_response<M: Message + Default>(entries: &mut Bytes, decoded: &mut VecDeque<Result<M>>) {
-    decode_entry(entries, decoded, malformed::<M>)
+fn next_responses<M: Message + Default>(entries: &mut Bytes, decoded: &mut VecDeque<Result<M>>) {
+    decode_entries(entries, decoded, malformed::<M>)
 }
 
 #[cold]

@@ -302,25 +302,27 @@ where
     }
 }
 
-/// Decodes the next message of a batch that is not empty, to where it waits for its reader. One that fails
-/// leaves nothing to go on with.
+/// Decodes messages off the front of a batch, as many as `decoded` has room for without growing, so that each
+/// is made where it waits for its reader. One that fails leaves nothing to go on with.
 ///
 /// Not cut out first, as [`next_entry`] does: counting references costs as much as reading a small message.
-pub(crate) fn decode_entry<M>(
+pub(crate) fn decode_entries<M>(
     entries: &mut Bytes,
     decoded: &mut VecDeque<Result<M>>,
     malformed: fn(DecodeError) -> Status,
 ) where
     M: prost::Message + Default,
 {
-    // Its key, which whoever read the frame has looked at.
-    entries.advance(1);
-    decoded.push_back(Ok(M::default()));
-    if let Some(next) = decoded.back_mut()
-        && let Ok(message) = next
-        && let Err(error) = message.merge_length_delimited(&mut *entries)
-    {
-        *next = Err(malformed(error));
-        entries.clear();
+    while decoded.len() < decoded.capacity() && !entries.is_empty() {
+        // Its key, which whoever read the frame has looked at.
+        entries.advance(1);
+        decoded.push_back(Ok(M::default()));
+        if let Some(next) = decoded.back_mut()
+            && let Ok(message) = next
+            && let Err(error) = message.merge_length_delimited(&mut *entries)
+        {
+            *next = Err(malformed(error));
+            entries.clear();
+        }
     }
 }

@@ -215,7 +215,7 @@ mod tests {
     /// The same stream after it was encoded and decoded.
     fn passed_on(messages: Streaming<String>) -> Streaming<String> {
         let decode = |entries: &mut _, decoded: &mut _| {
-            crate::message::decode_entry(entries, decoded, |error| Status::internal(error.to_string()));
+            crate::message::decode_entries(entries, decoded, |error| Status::internal(error.to_string()));
         };
         Streaming::remote(Decoder::new(Box::new(Encoder::request(messages)), decode, Metadata::new(), None))
     }

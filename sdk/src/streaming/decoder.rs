@@ -21,7 +21,7 @@ use crate::{
 /// size at hand (glibc: 7), and these are all alive together.
 const DECODED: usize = 4;
 
-/// Decodes the next message of a batch that is not empty.
+/// Decodes messages off the front of a batch, as many as there is room for.
 type Decode<T> = fn(&mut Bytes, &mut VecDeque<Result<T>>);
 
 /// Decodes the messages of a stream that comes from the other side.
@@ -58,7 +58,8 @@ impl<T> Decoder<T> {
                     None => break,
                 }
             }
-            while self.decoded.len() < DECODED && !self.entries.is_empty() {
+            if !self.entries.is_empty() {
+                self.decoded.reserve_exact(DECODED);
                 (self.decode)(&mut self.entries, &mut self.decoded);
             }
         }
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
     use crate::{
         Code, Status, Streaming,
-        message::{BatchWriter, decode_entry},
+        message::{BatchWriter, decode_entries},
     };
 
     /// One batch, and then no end.
@@ -121,7 +122,7 @@ mod tests {
             batch.push(message.len(), |buffer| buffer.put_slice(message));
         }
         let decode = |entries: &mut Bytes, decoded: &mut VecDeque<Result<String>>| {
-            decode_entry(entries, decoded, |error| Status::internal(error.to_string()));
+            decode_entries(entries, decoded, |error| Status::internal(error.to_string()));
         };
         Streaming::remote(Decoder::new(Box::new(One(Some(batch.finish(false)))), decode, Metadata::new(), None))
     }
