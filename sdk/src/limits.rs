@@ -35,8 +35,8 @@ pub const WINDOW_BYTES: u64 = 1024 * 1024;
 pub const WINDOW_GROWTH: u64 = 4;
 
 /// Where a sender stops adding messages to a frame. Clients and brokers read 64 KiB at a time and copy what
-/// goes on behind: five frames of this size, with what NATS puts around them, leave little of that.
-pub const FRAME_BYTES: usize = 12_800;
+/// goes on behind: eight frames of this size, with what NATS puts around them, leave little of that.
+pub const FRAME_BYTES: usize = 8_000;
 
 /// The largest piece of a message that does not fit a frame.
 pub const PART_BYTES: usize = 128 * 1024;

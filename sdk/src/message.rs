@@ -149,7 +149,7 @@ impl fmt::Debug for Body {
 /// A stream of encoded messages, read many at a time: whatever is ready comes in one batch.
 ///
 /// Reading message by message would cost an allocation and two virtual calls each; a batch costs
-/// that once for some 12 KiB.
+/// that once for some 8 kB.
 pub trait Batches: Send {
     /// The next batch: messages in order, at most about `room`.
     ///

@@ -18,7 +18,7 @@ use subwire::{Bus, Context, Result, Server, Status, Streaming};
 subwire::include_protos!();
 
 /// More numbers than one would want to keep in memory for a reader who is busy.
-const MANY: u64 = 200_000;
+const MANY: u64 = 400_000;
 
 #[derive(Debug, Default)]
 struct Numbers {

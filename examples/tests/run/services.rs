@@ -50,8 +50,8 @@ async fn check_complete_programs(settings: &[(&str, &str)], bus: &str) {
     assert_eq!(lines[..4], expected);
     let number = |line: &String| line.split(' ').filter_map(|word| word.parse::<u64>().ok()).next_back();
     for line in &lines[4..] {
-        // Far below the 200,000 that are asked for.
-        assert!(number(line).is_some_and(|ahead| ahead < 50_000), "{line}");
+        // The largest window is 65,536 messages, far below the 400,000 that are asked for.
+        assert!(number(line).is_some_and(|ahead| ahead < 100_000), "{line}");
     }
     assert_eq!(lines.len(), 6);
 }
