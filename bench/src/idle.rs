@@ -19,11 +19,11 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let bus = Bus::nats(nats.url()).await?;
     let echo = ours::EchoClient::new(&bus);
     // A first one, so that what every connection needs is there already.
-    let _first = echo.many(ours::ManyRequest { messages: 0 }).await?;
+    let _first = echo.many(ours::ManyRequest::default()).await?;
     let before = (resident(None)?, resident(service.id())?);
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
-        streams.push(echo.many(ours::ManyRequest { messages: 0 }).await?);
+        streams.push(echo.many(ours::ManyRequest::default()).await?);
     }
     let after = (resident(None)?, resident(service.id())?);
     let a_stream = |before: u64, after: u64| after.saturating_sub(before) as f64 / STREAMS as f64 / 1024.0;

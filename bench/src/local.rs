@@ -30,7 +30,7 @@ pub(crate) async fn run(rounds: usize, seconds: f64) -> anyhow::Result<()> {
     for _ in 0..rounds {
         let messages = 3_000_000;
         let started = Instant::now();
-        let mut stream = echo.many(ours::ManyRequest { messages }).await?;
+        let mut stream = echo.many(ours::ManyRequest { messages, text_bytes: 69 }).await?;
         while stream.message().await?.is_some() {}
         times.push(started.elapsed().as_nanos() as f64 / messages as f64);
     }

@@ -105,10 +105,12 @@ fn answer(prompt: String) -> ours::CallResponse {
     ours::CallResponse { id: "gen-abc123".to_owned(), output: prompt, tokens: 30 }
 }
 
+fn text(bytes: u32) -> String {
+    "x".repeat(bytes as usize)
+}
+
 /// Answers at once, or not in a minute.
 pub(crate) struct Echo;
-
-const TEXT: &str = "seventy bytes of text, which make the message 85 bytes long on the wire";
 
 impl ours::EchoService for Echo {
     async fn call(&self, _: Context, request: ours::CallRequest) -> Result<ours::CallResponse> {
@@ -124,9 +126,10 @@ impl ours::EchoService for Echo {
         if request.messages == 0 {
             return Ok(Streaming::new(stream::pending()));
         }
+        let text = text(request.text_bytes);
         Ok(Streaming::new(stream::iter(
             (0..request.messages)
-                .map(|_| Ok(ours::ManyResponse { id: "gen-abc123".to_owned(), output: TEXT.to_owned(), tokens: 30 })),
+                .map(move |_| Ok(ours::ManyResponse { id: "gen-abc123".to_owned(), output: text.clone(), tokens: 30 })),
         )))
     }
 }
@@ -154,8 +157,10 @@ impl theirs::echo_service_server::EchoService for Echo {
         &self,
         request: tonic::Request<theirs::ManyRequest>,
     ) -> Result<tonic::Response<Self::ManyStream>, tonic::Status> {
-        let messages = (0..request.into_inner().messages)
-            .map(|_| Ok(theirs::ManyResponse { id: "gen-abc123".to_owned(), output: TEXT.to_owned(), tokens: 30 }));
-        Ok(tonic::Response::new(Box::pin(stream::iter(messages))))
+        let request = request.into_inner();
+        let text = text(request.text_bytes);
+        Ok(tonic::Response::new(Box::pin(stream::iter((0..request.messages).map(move |_| {
+            Ok(theirs::ManyResponse { id: "gen-abc123".to_owned(), output: text.clone(), tokens: 30 })
+        })))))
     }
 }

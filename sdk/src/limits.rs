@@ -34,8 +34,9 @@ pub const WINDOW_BYTES: u64 = 1024 * 1024;
 /// How many times as large a window becomes, at most, for a reader that keeps up with its sender.
 pub const WINDOW_GROWTH: u64 = 4;
 
-/// Where a sender stops adding messages to a frame. Clients and brokers read 64 KiB at a time and copy what
-/// goes on behind: eight frames of this size, with what NATS puts around them, leave little of that.
+/// Where a sender stops adding messages to a frame, in bytes; of two messages the second may go over it. Clients
+/// and brokers read 64 KiB at a time and copy what goes on behind: eight frames of this size, with what NATS
+/// puts around them, leave little of that.
 pub const FRAME_BYTES: usize = 8_000;
 
 /// The largest piece of a message that does not fit a frame.

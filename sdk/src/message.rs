@@ -160,7 +160,7 @@ pub trait Batches: Send {
     fn trailers(&mut self) -> Metadata;
 }
 
-/// How much a batch may hold. One message may go over it.
+/// How much a batch may hold. One message may go over it, and so may two that do not by themselves.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     /// In bytes.

@@ -198,7 +198,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Code, Status};
+    use crate::{
+        Code, Status,
+        message::{Batches, Room},
+    };
 
     #[tokio::test]
     async fn a_failure_is_the_last_item_of_a_stream() -> Result<()> {
@@ -239,6 +242,26 @@ mod tests {
         }
         assert_eq!(texts.message().await.expect_err("the failure").code(), Code::InvalidArgument);
         assert_eq!(texts.message().await?, None);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_batch_holds_what_fits_or_two_messages() -> Result<()> {
+        for (sizes, expected) in [
+            (vec![1_000; 16], vec![7, 7, 2]),
+            (vec![4_100; 5], vec![2, 2, 1]),
+            (vec![7_900; 4], vec![2, 2]),
+            (vec![8_100, 10, 8_100, 10], vec![1, 1, 1, 1]),
+            (vec![10, 10, 7_990, 10], vec![2, 2]),
+        ] {
+            let texts: Vec<_> = sizes.iter().map(|size| "x".repeat(*size)).collect();
+            let mut encoder = Encoder::request(Streaming::from(texts));
+            let mut batches = Vec::new();
+            while let Some(batch) = std::future::poll_fn(|cx| encoder.poll_batch(cx, Room::FRAME)).await {
+                batches.push(batch?.messages());
+            }
+            assert_eq!(batches, expected, "{sizes:?}");
+        }
         Ok(())
     }
 

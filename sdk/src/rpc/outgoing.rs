@@ -9,7 +9,7 @@ use crate::{
     Metadata, Result, Status,
     bus::{Bus, message::Message},
     limits,
-    message::{Batch, BatchWriter, Batches, Body, Room, next_entry},
+    message::{Batch, BatchWriter, Batches, Body, Room, entry_len, next_entry},
     status::reason,
     wire::{
         frame::{self, Accept, End, Entries, Head, Part},
@@ -78,11 +78,7 @@ impl Outgoing {
     /// Sends a whole body and its end.
     pub(crate) async fn body(&mut self, body: Body, trailers: Metadata) -> Result<()> {
         match body {
-            Body::Message(bytes) => {
-                let mut batch = BatchWriter::with_capacity(bytes.len() + 8);
-                batch.push(bytes.len(), |buffer| buffer.put_slice(&bytes));
-                self.send(batch.finish(false), Some(Ok(trailers))).await
-            }
+            Body::Message(bytes) => self.send(one(&bytes), Some(trailers)).await,
             Body::Stream(mut batches) => self.stream(&mut *batches).await,
         }
     }
@@ -90,7 +86,7 @@ impl Outgoing {
     /// Sends a stream and its end.
     pub(crate) async fn stream(&mut self, batches: &mut dyn Batches) -> Result<()> {
         loop {
-            let room = self.exchange.room(self.frame_bytes()).await?;
+            let room = self.exchange.room(frame_bytes(&self.bus)).await?;
             let now = poll_fn(|cx| Poll::Ready(batches.poll_batch(cx, room))).await;
             let next = match now {
                 Poll::Ready(next) => next,
@@ -101,7 +97,7 @@ impl Outgoing {
             };
             match next {
                 Some(Ok(batch)) => {
-                    let end = batch.last.then(|| Ok(batches.trailers()));
+                    let end = batch.last.then(|| batches.trailers());
                     let last = end.is_some();
                     if let Err(status) = self.send(batch, end).await {
                         self.end(Err(status.clone()), batches.trailers()).await?;
@@ -130,39 +126,52 @@ impl Outgoing {
         self.publish(frame::control(&head)).await
     }
 
-    async fn send(&mut self, batch: Batch, end: Option<Result<Metadata>>) -> Result<()> {
-        if batch.bytes() > self.part_bytes() {
-            return self.send_parts(batch, end).await;
+    async fn send(&mut self, batch: Batch, mut end: Option<Metadata>) -> Result<()> {
+        if batch.bytes() <= self.part_bytes() {
+            return self.send_frame(batch, end).await;
         }
+        // One large message; or many, from a broker that takes more in a frame than ours.
+        let mut entries = batch.into_entries();
+        while let Some(message) = next_entry(&mut entries)? {
+            let end = if entries.is_empty() { end.take() } else { None };
+            if entry_len(message.len()) > self.part_bytes() {
+                self.send_parts(message, end).await?;
+            } else {
+                self.exchange.room(1).await?;
+                self.send_frame(one(&message), end).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_frame(&mut self, batch: Batch, end: Option<Metadata>) -> Result<()> {
         let (messages, bytes) = (batch.messages(), batch.bytes());
         self.messages += messages as u64;
         self.exchange.spend(messages, bytes);
         self.seq += 1;
         self.head.seq = self.seq;
-        if let Some(Ok(trailers)) = end {
+        if let Some(trailers) = end {
             self.head.end = Some(self.end_head(None, &trailers));
         }
         let head = std::mem::take(&mut self.head);
         self.publish(batch.into_frame(&head)).await
     }
 
-    /// A batch that is one message, too large for a frame.
-    async fn send_parts(&mut self, batch: Batch, end: Option<Result<Metadata>>) -> Result<()> {
-        let Some(mut data) = next_entry(&mut batch.into_entries())? else { return Ok(()) };
-        let total = data.len();
+    async fn send_parts(&mut self, mut message: Bytes, end: Option<Metadata>) -> Result<()> {
+        let total = message.len();
         if total > self.max_message_bytes {
             return Err(too_large(total, self.max_message_bytes, reason::TOO_LARGE_RESPONSE));
         }
         self.messages += 1;
-        while data.has_remaining() {
+        while message.has_remaining() {
             self.exchange.room(1).await?;
-            let piece = data.split_to(self.part_bytes().min(data.len()));
+            let piece = message.split_to(self.part_bytes().min(message.len()));
             self.exchange.spend(0, piece.len());
             self.seq += 1;
             self.head.seq = self.seq;
             self.head.part = Some(Part { data: piece, total: total as u64 });
-            if data.is_empty()
-                && let Some(Ok(trailers)) = &end
+            if message.is_empty()
+                && let Some(trailers) = &end
             {
                 self.head.end = Some(self.end_head(None, trailers));
             }
@@ -183,10 +192,6 @@ impl Outgoing {
         Ok(())
     }
 
-    fn frame_bytes(&self) -> usize {
-        limits::FRAME_BYTES.min(self.part_bytes())
-    }
-
     fn part_bytes(&self) -> usize {
         part_bytes(&self.bus)
     }
@@ -197,9 +202,21 @@ pub(crate) fn part_bytes(bus: &Bus) -> usize {
     limits::PART_BYTES.min(bus.max_payload().saturating_sub(limits::FRAME_RESERVE_BYTES)).max(1)
 }
 
+/// A batch of one message.
+fn one(message: &Bytes) -> Batch {
+    let mut batch = BatchWriter::with_capacity(entry_len(message.len()));
+    batch.push(message.len(), |buffer| buffer.put_slice(message));
+    batch.finish(false)
+}
+
+/// Where a frame takes no more messages.
+fn frame_bytes(bus: &Bus) -> usize {
+    limits::FRAME_BYTES.min(part_bytes(bus))
+}
+
 /// The messages of a stream that are ready now, as its first frame. Nobody has been asked to wait yet.
 pub(crate) async fn first_batch(bus: &Bus, batches: &mut dyn Batches) -> Option<Result<Option<Batch>>> {
-    let room = Room { bytes: limits::FRAME_BYTES.min(part_bytes(bus)), messages: Room::FRAME.messages };
+    let room = Room { bytes: frame_bytes(bus), ..Room::FRAME };
     match poll_fn(|cx| Poll::Ready(batches.poll_batch(cx, room))).await {
         Poll::Ready(Some(Ok(batch))) => Some(Ok(Some(batch))),
         Poll::Ready(Some(Err(status))) => Some(Err(status)),

@@ -56,10 +56,13 @@ impl<T: Message> Encoder<T> {
     }
 }
 
-/// Adds a message to a batch. The first always fits.
+/// Adds a message to a batch. The first always fits, and a second that is not too large for a batch of its own.
 fn add<T: Message>(batch: &mut Option<BatchWriter>, message: &T, room: Room, capacity: usize) -> Take {
     let len = message.encoded_len();
-    if batch.as_ref().is_some_and(|batch| batch.bytes() + entry_len(len) > room.bytes) {
+    if let Some(batch) = batch
+        && batch.bytes() + entry_len(len) > room.bytes
+        && (batch.messages() > 1 || entry_len(len) > room.bytes)
+    {
         return Take::Refused;
     }
     let batch = batch.get_or_insert_with(|| BatchWriter::with_capacity(entry_len(len).max(capacity)));

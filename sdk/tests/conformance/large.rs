@@ -1,10 +1,15 @@
 //! Messages around and over what the broker takes in one piece.
 
 use bytes::Bytes;
-use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, SumRequest};
-use subwire::{Channel, Code, Executed};
+use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, EchoServer, SumRequest};
+use subwire::{Bus, Channel, Code, Executed, Server, testing::NatsServer};
+use tower::layer::layer_fn;
 
-use crate::{cases, fixture::Fixture};
+use crate::{
+    cases,
+    echo::Echo,
+    fixture::{self, Fixture},
+};
 
 cases!(
     a_request_of_any_size_arrives,
@@ -91,4 +96,44 @@ async fn in_process_has_no_limit(fixture: &Fixture) {
     let request = EchoRequest { payload_bytes: 100_000_000, ..EchoRequest::default() };
     let answer = fixture.echo.echo(request).await.expect("an answer");
     assert_eq!(answer.payload.len(), 100_000_000);
+}
+
+/// Of every size around what goes into one frame of a broker that takes little.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_takes_little_gets_it_in_pieces() {
+    let nats = NatsServer::builder().config("max_payload: 4096").start().await.expect("a nats-server");
+    let bus = Bus::nats(nats.url()).await.expect("a connection");
+    let _running = Server::builder(&bus).add(EchoServer::new(Echo::default())).start().await.expect("a server");
+    counts_all(&EchoClient::new(&bus)).await;
+}
+
+/// What comes in frames of one broker goes on in frames of another, which takes less: both ways.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_passed_on_to_a_broker_that_takes_less() {
+    let passes_on = |to: Channel| layer_fn(move |_: Channel| to.clone());
+    let behind = fixture::memory().await;
+    let nats = NatsServer::builder().config("max_payload: 4096").start().await.expect("a nats-server");
+    let middle = Bus::nats(nats.url()).await.expect("a connection");
+    let server = Server::builder(&middle).layer(passes_on(behind.channel.clone()));
+    let _first = server.add(EchoServer::new(Echo::default())).start().await.expect("a server");
+    let front = Bus::memory();
+    let server = Server::builder(&front).layer(passes_on(Channel::from(&middle)));
+    let _second = server.add(EchoServer::new(Echo::default())).start().await.expect("a server");
+    counts_all(&EchoClient::new(&front)).await;
+}
+
+async fn counts_all(echo: &EchoClient) {
+    for payload_bytes in [0, 10, 1_000, 1_400, 1_600, 2_000, 3_000, 3_070, 3_090, 5_000, 10_000] {
+        let request = CountRequest { messages: 200, payload_bytes, ..CountRequest::default() };
+        let mut numbers = echo.count(request).await.expect("a stream");
+        for n in 0..200 {
+            let message = numbers.message().await.expect("no failure").expect("a message");
+            assert_eq!((message.n, message.payload.len() as u64), (n, payload_bytes));
+        }
+        assert!(numbers.message().await.expect("the end").is_none());
+        let payload = Bytes::from(vec![3; payload_bytes as usize]);
+        let requests: Vec<_> = (0..200).map(|n| SumRequest { n, payload: payload.clone() }).collect();
+        let answer = echo.sum(requests).await.expect("a sum");
+        assert_eq!((answer.messages, answer.sum, answer.payload_bytes), (200, 199 * 100, 200 * payload_bytes));
+    }
 }
