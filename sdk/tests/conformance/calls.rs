@@ -1,16 +1,13 @@
 //! Unary calls: messages, statuses, metadata, many at a time.
 
-use std::{future::IntoFuture, sync::atomic::Ordering};
+use std::future::IntoFuture;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use schemas::testing::echo::v1::EchoRequest;
 use subwire::{Code, Executed};
 
-use crate::{
-    cases,
-    fixture::{Fixture, eventually},
-};
+use crate::{cases, fixture::Fixture};
 
 cases!(
     a_call_gets_its_answer,
@@ -75,7 +72,7 @@ async fn illegal_metadata_is_refused(fixture: &Fixture) {
         let status = fixture.echo.echo(text("x")).metadata(name, "v").await.expect_err(name);
         assert_eq!((status.code(), status.executed()), (Code::InvalidArgument, Executed::No), "{name:?}");
     }
-    assert_eq!(fixture.watch.started.load(Ordering::SeqCst), 0);
+    assert_eq!(fixture.watch.started.get(), 0);
 }
 
 async fn a_panic_fails_one_call(fixture: &Fixture) {
@@ -96,14 +93,14 @@ async fn a_thousand_calls_at_once_get_their_own_answers(fixture: &Fixture) {
     for (n, answer) in join_all(calls).await {
         assert_eq!(answer.expect("an answer").text, n.to_string());
     }
-    eventually("no handler is left", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+    fixture.watch.running.becomes(0, "no handler is left").await;
 }
 
 async fn dropping_a_call_cancels_its_handler(fixture: &Fixture) {
     let slow = EchoRequest { delay_ms: 60_000, ..text("x") };
     let call = tokio::spawn(fixture.echo.echo(slow).timeout(std::time::Duration::from_secs(120)).into_future());
-    eventually("the handler starts", || fixture.watch.running.load(Ordering::SeqCst) == 1).await;
+    fixture.watch.running.becomes(1, "the handler starts").await;
     call.abort();
-    eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
-    eventually("its context says so", || fixture.watch.cancelled.load(Ordering::SeqCst) == 1).await;
+    fixture.watch.running.becomes(0, "the handler is dropped").await;
+    fixture.watch.cancelled.becomes(1, "its context says so").await;
 }

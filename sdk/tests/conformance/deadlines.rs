@@ -1,17 +1,11 @@
 //! Deadlines: which one counts, what a handler sees of it, and what happens at it.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use schemas::testing::echo::v1::*;
 use subwire::{Channel, Code, Context, Result, Status, Streaming};
 
-use crate::{
-    cases,
-    fixture::{Fixture, eventually},
-};
+use crate::{cases, fixture::Fixture};
 
 cases!(
     a_unary_call_has_ten_seconds,
@@ -51,8 +45,8 @@ async fn a_handler_is_dropped_at_the_deadline(fixture: &Fixture) {
     let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
     let status = fixture.echo.echo(slow).timeout(Duration::from_millis(200)).await.expect_err("too slow");
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
-    eventually("its context says so", || fixture.watch.cancelled.load(Ordering::SeqCst) == 1).await;
+    fixture.watch.running.becomes(0, "the handler is dropped").await;
+    fixture.watch.cancelled.becomes(1, "its context says so").await;
 }
 
 async fn the_timeout_of_the_schema_counts(fixture: &Fixture) {
@@ -71,7 +65,7 @@ async fn the_timeout_of_the_schema_counts(fixture: &Fixture) {
 async fn a_timeout_of_zero_never_starts(fixture: &Fixture) {
     let status = fixture.echo.echo(EchoRequest::default()).timeout(Duration::ZERO).await.expect_err("no time");
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert_eq!(fixture.watch.started.load(Ordering::SeqCst), 0);
+    assert_eq!(fixture.watch.started.get(), 0);
 }
 
 async fn a_stream_has_a_deadline_only_when_asked(fixture: &Fixture) {
@@ -93,7 +87,7 @@ async fn a_stream_ends_at_its_deadline(fixture: &Fixture) {
     assert!(numbers.message().await.expect("a message").is_some());
     assert_eq!(numbers.message().await.expect_err("the deadline").code(), Code::DeadlineExceeded);
     assert!(numbers.message().await.expect("the end").is_none());
-    eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+    fixture.watch.running.becomes(0, "the handler is dropped").await;
 }
 
 /// Answers by asking another: with the whole of its own timeout, if it could.
@@ -128,7 +122,7 @@ async fn a_call_within_another_has_no_more_than_is_left(fixture: &Fixture) {
     let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
     let status = relay.echo(slow).timeout(Duration::from_millis(200)).await.expect_err("too slow");
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    eventually("the handler behind is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+    fixture.watch.running.becomes(0, "the handler behind is dropped").await;
     // A stream of streams goes through, its requests too.
     let sum = relay.sum((1..=100).map(|n| SumRequest { n, ..SumRequest::default() }).collect::<Vec<_>>()).await;
     assert_eq!(sum.expect("a sum").sum, 5050);

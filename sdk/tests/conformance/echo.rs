@@ -1,25 +1,49 @@
 //! The service under test: it does as it is told, and remembers what happened to it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use schemas::testing::echo::v1::*;
 use subwire::{Code, Context, Result, Status, Streaming};
+use tokio::{sync::watch, time::timeout};
 
 /// What the handlers have seen.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    pub(crate) started: AtomicUsize,
-    pub(crate) running: AtomicUsize,
-    pub(crate) cancelled: AtomicUsize,
+    pub(crate) started: Counter,
+    pub(crate) running: Counter,
+    pub(crate) cancelled: Counter,
     /// Messages a streaming handler has got rid of.
-    pub(crate) produced: AtomicUsize,
+    pub(crate) produced: Counter,
+}
+
+/// A number that can be waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(watch::Sender<usize>);
+
+impl Counter {
+    fn increase(&self) {
+        self.0.send_modify(|number| *number += 1);
+    }
+
+    fn decrease(&self) {
+        self.0.send_modify(|number| *number -= 1);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is what `is_so` wants, for as long as it takes.
+    pub(crate) async fn until(&self, is_so: impl FnMut(&usize) -> bool) {
+        self.0.subscribe().wait_for(is_so).await.expect("it is still counted");
+    }
+
+    /// Fails the test if it does not become `number` soon: for things that happen a moment later.
+    pub(crate) async fn becomes(&self, number: usize, promise: &str) {
+        let waited = timeout(Duration::from_secs(10), self.until(|now| *now == number)).await;
+        assert!(waited.is_ok(), "within 10 s: {promise}");
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,15 +57,15 @@ struct Alive(Arc<Watch>);
 
 impl Alive {
     fn new(watch: &Arc<Watch>) -> Self {
-        watch.started.fetch_add(1, Ordering::SeqCst);
-        watch.running.fetch_add(1, Ordering::SeqCst);
+        watch.started.increase();
+        watch.running.increase();
         Self(watch.clone())
     }
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.running.decrease();
     }
 }
 
@@ -50,7 +74,7 @@ fn watch_cancellation(cx: &Context, watch: &Arc<Watch>) {
     let (cx, watch) = (cx.clone(), watch.clone());
     tokio::spawn(async move {
         cx.cancelled().await;
-        watch.cancelled.fetch_add(1, Ordering::SeqCst);
+        watch.cancelled.increase();
     });
 }
 
@@ -112,7 +136,7 @@ impl EchoService for Echo {
                     tokio::time::sleep(Duration::from_millis(request.delay_ms.into())).await;
                 }
                 numbers.send(CountResponse { n, payload: payload.clone() }).await?;
-                watch.produced.fetch_add(1, Ordering::SeqCst);
+                watch.produced.increase();
             }
             if request.panic {
                 panic!("told to");

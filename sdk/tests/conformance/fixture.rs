@@ -1,6 +1,6 @@
 //! What a case runs on: a client, and the service behind it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use schemas::testing::echo::v1::{EchoClient, EchoServer};
 use subwire::{Bus, Channel, Running, Server, testing::NatsServer};
@@ -48,14 +48,4 @@ async fn on_bus(service_bus: Bus, client_bus: Bus, nats: Option<NatsServer>) -> 
     let channel = Channel::from(&client_bus);
     let echo = EchoClient::new(channel.clone());
     Fixture { echo, channel, watch, bus: Some(client_bus), _server: Some(running), _nats: nats }
-}
-
-/// Fails the test if `what` does not come true soon: for things that happen a moment later.
-pub(crate) async fn eventually(promise: &str, what: impl Fn() -> bool) {
-    let waited = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(10), waited).await.is_ok(), "within 10 s: {promise}");
 }

@@ -77,7 +77,7 @@ async fn a_request_over_the_limit_is_refused_before_it_is_sent(fixture: &Fixture
     let status = EchoClient::new(channel).echo(request).await.expect_err("too large");
     assert_eq!((status.code(), status.executed()), (Code::ResourceExhausted, Executed::No));
     assert!(status.message().contains("3000005") && status.message().contains("2000000"), "{status}");
-    assert_eq!(fixture.watch.started.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(fixture.watch.started.get(), 0);
 }
 
 async fn a_response_over_the_limit_is_refused(fixture: &Fixture) {

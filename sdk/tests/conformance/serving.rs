@@ -1,10 +1,6 @@
 //! Servers: instances, limits, namespaces, stopping. Of the transports that have a bus.
 
-use std::{
-    future::IntoFuture,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{future::IntoFuture, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, EchoServer};
@@ -13,7 +9,7 @@ use tower::util::MapRequestLayer;
 
 use crate::{
     echo::{Echo, Watch},
-    fixture::{self, Fixture, eventually},
+    fixture::{self, Fixture},
 };
 
 /// Runs each case on both buses, as a test of its own.
@@ -95,13 +91,13 @@ async fn calls_over_the_limit_are_refused(fixture: &Fixture) {
     let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
     let held: Vec<_> =
         (0..3).map(|_| tokio::spawn(echo.echo(slow.clone()).timeout(Duration::from_secs(120)).into_future())).collect();
-    eventually("three handlers run", || watch.running.load(Ordering::SeqCst) == 3).await;
+    watch.running.becomes(3, "three handlers run").await;
     let status = echo.echo(EchoRequest::default()).await.expect_err("no room");
     assert_eq!((status.code(), status.executed()), (Code::ResourceExhausted, Executed::No));
     let status = echo.count(CountRequest::default()).await.expect_err("no room");
     assert_eq!(status.code(), Code::ResourceExhausted);
     held.iter().for_each(|call| call.abort());
-    eventually("they are gone", || watch.running.load(Ordering::SeqCst) == 0).await;
+    watch.running.becomes(0, "they are gone").await;
     let free = async { while echo.echo(EchoRequest::default()).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(10), free).await.expect("there is room again");
 }
@@ -129,7 +125,7 @@ async fn a_stopping_server_finishes_what_it_has(fixture: &Fixture) {
     let calls: Vec<_> = (0..50).map(|_| tokio::spawn(echo.echo(slow.clone()).into_future())).collect();
     let mut numbers =
         echo.count(CountRequest { messages: 50, delay_ms: 10, ..CountRequest::default() }).await.expect("a stream");
-    eventually("all have begun", || watch.running.load(Ordering::SeqCst) == 51).await;
+    watch.running.becomes(51, "all have begun").await;
     let (stopped, seen) = tokio::join!(running.stop(), async {
         let mut seen = 0;
         while numbers.message().await.expect("no failure").is_some() {
@@ -156,11 +152,11 @@ async fn a_stopping_server_cancels_what_does_not_end(fixture: &Fixture) {
     let mut numbers =
         echo.count(CountRequest { messages: 1, hang: true, ..CountRequest::default() }).await.expect("a stream");
     assert!(numbers.message().await.expect("a message").is_some());
-    eventually("both have begun", || watch.running.load(Ordering::SeqCst) == 2).await;
+    watch.running.becomes(2, "both have begun").await;
     running.stop().await.expect("a clean stop");
     assert_eq!(call.await.expect("no panic").expect_err("cut short").code(), Code::Unavailable);
     assert_eq!(numbers.message().await.expect_err("cut short").code(), Code::Unavailable);
-    assert_eq!(watch.running.load(Ordering::SeqCst), 0);
+    assert_eq!(watch.running.get(), 0);
 }
 
 async fn a_handler_that_computes_holds_up_no_other_call(fixture: &Fixture) {
@@ -170,7 +166,7 @@ async fn a_handler_that_computes_holds_up_no_other_call(fixture: &Fixture) {
         fixture.echo.echo(blocking(50)).await.expect("an answer");
     }
     let slow = tokio::spawn(fixture.echo.echo(blocking(3_000)).into_future());
-    eventually("the handler computes", || fixture.watch.running.load(Ordering::SeqCst) == 1).await;
+    fixture.watch.running.becomes(1, "the handler computes").await;
     // The order in which they end is the point, not how long it takes.
     for _ in 0..20 {
         fixture.echo.echo(EchoRequest::default()).await.expect("an answer");

@@ -1,15 +1,13 @@
 //! Streams: order, end, failure, flow control, cancellation.
 
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use schemas::testing::echo::v1::{CountRequest, SumRequest, TalkRequest};
 use subwire::{Code, Streaming};
+use tokio::time::timeout;
 
-use crate::{
-    cases,
-    fixture::{Fixture, eventually},
-};
+use crate::{cases, fixture::Fixture};
 
 cases!(
     a_stream_brings_all_and_ends,
@@ -106,7 +104,7 @@ async fn a_slow_reader_stops_its_sender(fixture: &Fixture) {
     let mut produced = 0;
     for _ in 0..200 {
         fixture.echo.echo(Default::default()).await.expect("an answer");
-        produced = fixture.watch.produced.load(Ordering::SeqCst);
+        produced = fixture.watch.produced.get();
     }
     assert!(produced < 4_000, "a window is 1 MiB for a slow reader, and the sender is at {produced} KiB");
     let mut seen = 1;
@@ -119,10 +117,10 @@ async fn a_slow_reader_stops_its_sender(fixture: &Fixture) {
 async fn dropping_a_stream_drops_its_handler(fixture: &Fixture) {
     let mut numbers = fixture.echo.count(CountRequest { hang: true, ..messages(3) }).await.expect("a stream");
     assert!(numbers.message().await.expect("a message").is_some());
-    assert_eq!(fixture.watch.running.load(Ordering::SeqCst), 1);
+    assert_eq!(fixture.watch.running.get(), 1);
     drop(numbers);
-    eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
-    eventually("its context says so", || fixture.watch.cancelled.load(Ordering::SeqCst) == 1).await;
+    fixture.watch.running.becomes(0, "the handler is dropped").await;
+    fixture.watch.cancelled.becomes(1, "its context says so").await;
 }
 
 fn numbers(count: u64, payload: usize) -> Streaming<SumRequest> {
@@ -202,8 +200,10 @@ async fn dropping_the_responses_drops_the_handler(fixture: &Fixture) {
     said.send(TalkRequest::default()).await.expect("somebody listens");
     assert!(answers.message().await.expect("an answer").is_some());
     drop(answers);
-    eventually("the handler is dropped", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
-    eventually("the sender learns of it", || said.is_closed()).await;
+    fixture.watch.running.becomes(0, "the handler is dropped").await;
+    let learns = async { while said.send(TalkRequest::default()).await.is_ok() {} };
+    assert!(timeout(Duration::from_secs(10), learns).await.is_ok(), "within 10 s: the sender learns of it");
+    assert!(said.is_closed());
 }
 
 async fn many_streams_share_a_connection(fixture: &Fixture) {
@@ -217,5 +217,5 @@ async fn many_streams_share_a_connection(fixture: &Fixture) {
         assert_eq!(next, 1000);
     });
     futures_util::future::join_all(streams).await;
-    eventually("no handler is left", || fixture.watch.running.load(Ordering::SeqCst) == 0).await;
+    fixture.watch.running.becomes(0, "no handler is left").await;
 }

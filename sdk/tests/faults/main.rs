@@ -89,7 +89,7 @@ impl Fixture {
     }
 
     fn running(&self) -> usize {
-        self.watch.running.load(Ordering::SeqCst)
+        self.watch.running.get()
     }
 
     /// Waits until the service has nothing left to do.

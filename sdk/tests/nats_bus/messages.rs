@@ -7,9 +7,8 @@ use subwire::{
     bus::{Headers, Subject},
     testing::NatsServer,
 };
-use tokio::time::timeout;
+use tokio::{net::TcpListener, time::timeout};
 
-/// No wait of these tests is longer.
 use crate::support::*;
 
 #[tokio::test]
@@ -130,6 +129,17 @@ async fn nothing_is_sent_after_a_reconnect_that_failed_before() {
     assert_eq!(next_text(&mut subscription).await, "new");
 }
 
+/// A client of async-nats is told to try three times, and is replaced then.
+const MORE_THAN_A_CLIENT_TRIES: usize = 5;
+
+/// Stands in for a server that is not there, until it was asked for so many connections.
+async fn refuse_connections(server: &NatsServer, attempts: usize) {
+    let listener = TcpListener::bind(server.address()).await.expect("the server's port");
+    for _ in 0..attempts {
+        drop(soon("an attempt", listener.accept()).await.expect("a connection"));
+    }
+}
+
 #[tokio::test]
 async fn a_subscription_survives_a_long_outage() {
     let mut server = NatsServer::start().await.expect("a server");
@@ -138,8 +148,7 @@ async fn a_subscription_survives_a_long_outage() {
     server.kill();
     disconnected(&bus).await;
     let mut late = bus.listen(subject("s"), None).await.expect("it is made when there is a connection");
-    // Longer than the client tries by itself, so that it has to be replaced.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    refuse_connections(&server, MORE_THAN_A_CLIENT_TRIES).await;
     server.restart().await.expect("restarted");
     connected_after(&bus, 1).await;
     bus.publish(message("s", "back")).await.expect("sent");

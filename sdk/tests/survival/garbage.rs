@@ -9,7 +9,8 @@ async fn garbage_does_no_harm() {
     let service = Echo::default();
     let watch = service.watch.clone();
     let running = Server::builder(connect(&nats).await).add(EchoServer::new(service)).start().await.expect("a server");
-    let echo = EchoClient::new(connect(&nats).await);
+    let bus = connect(&nats).await;
+    let echo = EchoClient::new(&bus);
     // What the service must not be made to say.
     let observer = connect(&nats).await;
     let mut streams = observer.listen(Subject::pattern("$JS.>").expect("legal"), None).await.expect("subscribed");
@@ -75,17 +76,14 @@ async fn garbage_does_no_harm() {
     }
     attacker.fence().await;
 
-    works_again(&echo).await;
+    works_again(&bus).await;
     for _ in 0..100 {
         assert!(flowing.message().await.expect("no failure").is_some(), "the stream goes on");
     }
     drop(flowing);
-    let idle = async {
-        while running.in_flight() > 0 || watch.running.load(Ordering::SeqCst) > 0 {
-            sleep(POLL).await;
-        }
-    };
-    within(PEER_LOST, "nothing is left of it", idle).await;
+    within(PEER_LOST, "no handler is left", watch.running.until(|running| *running == 0)).await;
+    // It waits for calls that it has, and for longer than this.
+    within(PEER_LOST, "no call is left", running.stop()).await.expect("stopped");
     observer.fence().await.expect("everything has come");
     for subscription in [&mut streams, &mut others] {
         let heard = timeout(Duration::ZERO, subscription.next()).await;

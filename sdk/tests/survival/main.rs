@@ -9,8 +9,8 @@ mod echo;
 mod garbage;
 
 use std::{
+    collections::HashSet,
     future::{Future, IntoFuture},
-    sync::atomic::Ordering,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -19,7 +19,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng};
 use rustix::process::{Pid, Signal, kill_process};
 use schemas::testing::echo::v1::*;
 use subwire::{
-    Bus, Code, Executed, Result, Server, Status, Streaming,
+    Bus, Channel, Code, Executed, Result, Server, Status, Streaming,
     bus::{Faults, Message, Subject, Subscription},
     testing::NatsServer,
 };
@@ -48,11 +48,11 @@ const PEER_LOST: Duration = Duration::from_secs(15);
 /// How soon it must work again: two seconds, likewise.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Between two looks at what has to come true.
-const POLL: Duration = Duration::from_millis(5);
-
 /// Unary calls under way at a time.
 const CALLS: usize = 20;
+
+/// Streams of each kind under way at a time.
+const STREAMS: usize = 10;
 
 /// Set for the process that is a service; the URL of its broker.
 const SERVICE: &str = "SUBWIRE_SURVIVAL_SERVICE";
@@ -81,7 +81,7 @@ impl LongCalls {
         let calls = (0..CALLS).map(|_| tokio::spawn(echo.echo(slow()).timeout(DEADLINE).into_future())).collect();
         let mut streams = [Vec::new(), Vec::new()];
         for (hang, streams) in [true, false].into_iter().zip(&mut streams) {
-            for _ in 0..10 {
+            for _ in 0..STREAMS {
                 let messages = if hang { 1 } else { u64::MAX };
                 let request = CountRequest { messages, hang, ..CountRequest::default() };
                 let mut numbers = within(PATIENCE, "a stream", echo.count(request).into_future()).await;
@@ -122,13 +122,10 @@ async fn failure(numbers: &mut Streaming<CountResponse>) -> Status {
     }
 }
 
-/// Calls until it works.
-async fn works_again(echo: &EchoClient) {
-    let again = async {
-        while echo.echo(EchoRequest::default()).timeout(Duration::from_secs(1)).await.is_err() {
-            sleep(POLL).await;
-        }
-    };
+/// Calls until it works, whenever there is a connection.
+async fn works_again(bus: &Bus) {
+    let echo = EchoClient::new(Channel::builder(bus).wait_for_ready(true).build());
+    let again = async { while echo.echo(EchoRequest::default()).timeout(Duration::from_secs(1)).await.is_err() {} };
     within(AGAIN, "calls work again", again).await;
     let mut numbers = echo.count(CountRequest { messages: 3, ..CountRequest::default() }).await.expect("a stream");
     for n in 0..3 {
@@ -143,7 +140,8 @@ async fn a_broker_that_is_killed_ends_calls_at_once_and_comes_back() {
     let service = Echo::default();
     let watch = service.watch.clone();
     let server = Server::builder(connect(&nats).await).add(EchoServer::new(service)).start().await.expect("a server");
-    let echo = EchoClient::new(connect(&nats).await);
+    let bus = connect(&nats).await;
+    let echo = EchoClient::new(&bus);
     for _ in 0..3 {
         let calls = LongCalls::start(&echo).await;
         nats.kill();
@@ -153,14 +151,10 @@ async fn a_broker_that_is_killed_ends_calls_at_once_and_comes_back() {
         assert_eq!((status.code(), status.executed()), (Code::Unavailable, Executed::No));
         assert!(before.elapsed() < AT_ONCE);
         nats.restart().await.expect("restarted");
-        works_again(&echo).await;
+        works_again(&bus).await;
     }
     // The handlers of calls that were never long may run until their deadline; those of streams may not.
-    let gone = async {
-        while watch.running.load(Ordering::SeqCst) > 3 * CALLS {
-            sleep(POLL).await;
-        }
-    };
+    let gone = watch.running.until(|running| *running <= 3 * CALLS);
     within(PEER_LOST, "the streams of lost callers are gone", gone).await;
     drop(server);
 }
@@ -219,7 +213,7 @@ async fn a_deadly_header_is_survived() {
     let echo = EchoClient::new(&client_bus);
     // Somebody who listens to everything learns where the client and the instance listen.
     let mut tap = connect(&nats).await.listen(Subject::pattern("svc.>").expect("legal"), None).await.expect("a tap");
-    works_again(&echo).await;
+    works_again(&client_bus).await;
     let request = within(PATIENCE, "a request", tap.next()).await.expect("open");
     let inbox = request.reply.expect("a reply subject").as_str().to_owned();
     let instance = format!("svc.testing.echo.v1._i.{}.x", running.instance());
@@ -233,7 +227,7 @@ async fn a_deadly_header_is_survived() {
         let mut link = victim.link();
         let replaced = link.wait_for(|link| link.up && link.epoch > epoch);
         drop(within(AGAIN, "the connection is replaced", replaced).await.expect("open"));
-        works_again(&echo).await;
+        works_again(&client_bus).await;
         // One side has lost its connection, and the other its peer.
         drop(calls);
     }
@@ -244,7 +238,7 @@ struct Service(Child);
 
 impl Service {
     /// Starts this program again, to be the service, and waits until it serves.
-    async fn start(nats: &NatsServer, echo: &EchoClient) -> Self {
+    async fn start(nats: &NatsServer, bus: &Bus) -> Self {
         let program = std::env::current_exe().expect("a path");
         let child = Command::new(program)
             .args(["--exact", "the_service_process", "--nocapture"])
@@ -253,7 +247,7 @@ impl Service {
             .stdout(std::process::Stdio::null())
             .spawn();
         let service = Self(child.expect("started"));
-        works_again(echo).await;
+        works_again(bus).await;
         service
     }
 
@@ -274,7 +268,7 @@ async fn the_service_process() {
     let mut questions = bus.listen(Subject::new(STARTED).expect("legal"), None).await.expect("subscribed");
     let _running = Server::builder(&bus).add(EchoServer::new(service)).start().await.expect("a server");
     while let Some(question) = questions.next().await {
-        let started = watch.started.load(Ordering::SeqCst) as u64;
+        let started = watch.started.get() as u64;
         let answer = Message::new(question.reply.expect("a reply subject"), started.to_le_bytes().to_vec());
         bus.publish(answer).await.expect("sent");
     }
@@ -294,22 +288,33 @@ async fn ask(bus: &Bus, replies: &mut Subscription) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_is_killed_is_noticed() {
     let nats = NatsServer::start().await.expect("a server");
-    let echo = EchoClient::new(connect(&nats).await);
-    let service = Service::start(&nats, &echo).await;
+    let bus = connect(&nats).await;
+    let echo = EchoClient::new(&bus);
+    let service = Service::start(&nats, &bus).await;
+    let observer = connect(&nats).await;
+    let calls_alone = Subject::pattern("_INBOX.*.*.*.*").expect("legal");
+    let mut tap = observer.listen(calls_alone, None).await.expect("a tap");
+    observer.fence().await.expect("the server knows");
     let calls = LongCalls::start(&echo).await;
     let (said, requests) = Streaming::channel();
     let mut answers = echo.talk(requests).await.expect("a stream");
     said.send(TalkRequest::default()).await.expect("sent");
     assert!(answers.message().await.expect("an answer").is_some());
     // Calls are long after a second: then the service says that it has them.
-    sleep(Duration::from_secs(2)).await;
+    let accepted = async {
+        let mut answered = HashSet::new();
+        while answered.len() < CALLS + 2 * STREAMS + 1 {
+            answered.insert(tap.next().await.expect("open").subject);
+        }
+    };
+    within(PATIENCE, "each call is spoken of", accepted).await;
     service.signal(Signal::KILL);
     let status = within(PEER_LOST, "the conversation ends", answers.message()).await.expect_err("nobody there");
     assert_eq!(status.code(), Code::Unavailable);
     calls.end_within(PEER_LOST).await;
     let status = echo.echo(EchoRequest::default()).timeout(DEADLINE).await.expect_err("nobody there");
     assert_eq!((status.code(), status.executed()), (Code::Unavailable, Executed::No));
-    let _another = Service::start(&nats, &echo).await;
+    let _another = Service::start(&nats, &bus).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -319,7 +324,7 @@ async fn a_service_that_was_stopped_does_not_run_what_has_expired() {
     let bus = connect(&nats).await;
     let mut replies = bus.listen(Subject::new("_INBOX.survival").expect("legal"), None).await.expect("subscribed");
     let echo = EchoClient::new(&bus);
-    let service = Service::start(&nats, &echo).await;
+    let service = Service::start(&nats, &bus).await;
     let before = ask(&bus, &mut replies).await;
 
     service.signal(Signal::STOP);
@@ -381,15 +386,16 @@ async fn handlers_that_panic_leave_others_unharmed() {
     within(PATIENCE, "it stops", running.stop()).await.expect("stopped");
 }
 
-/// The faults of `tests/faults.rs` work here as well.
+/// The faults of `tests/faults` work here as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_faulty_link_to_nats_breaks_and_mends() {
     let nats = NatsServer::start().await.expect("a server");
     let delay = Duration::from_millis(1)..Duration::from_millis(5);
     let (service, link) = Faults::seeded(1).delay(delay).wrap(connect(&nats).await);
     let running = Server::builder(service).add(EchoServer::new(Echo::default())).start().await.expect("a server");
-    let echo = EchoClient::new(connect(&nats).await);
-    works_again(&echo).await;
+    let bus = connect(&nats).await;
+    let echo = EchoClient::new(&bus);
+    works_again(&bus).await;
     for _ in 0..3 {
         let calls = LongCalls::start(&echo).await;
         link.disconnect();
@@ -404,13 +410,13 @@ async fn a_faulty_link_to_nats_breaks_and_mends() {
         };
         within(PATIENCE, "nobody listens", nobody).await;
         link.reconnect();
-        works_again(&echo).await;
+        works_again(&bus).await;
         drop(calls);
     }
     link.partition();
     let status = echo.echo(EchoRequest::default()).timeout(Duration::from_millis(300)).await.expect_err("silence");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     link.heal();
-    works_again(&echo).await;
+    works_again(&bus).await;
     drop(running);
 }
