@@ -59,6 +59,12 @@ impl Subject {
         Self(text.into())
     }
 
+    /// A subject that a broker writes in its answer. Others may publish to what we would not, but to nothing
+    /// that ends a line of the protocol.
+    pub(crate) fn told(text: String) -> Option<Self> {
+        (!text.is_empty() && !text.chars().any(ends_subject)).then(|| Self(text.into()))
+    }
+
     /// A subject put together from tokens that were checked, but may be too long together.
     pub(crate) fn checked_length(text: &str) -> Result<Self> {
         if text.len() > limits::SUBJECT_BYTES {
@@ -99,10 +105,14 @@ fn check(text: &str) -> Result<()> {
     if text.split('.').any(str::is_empty) {
         return Err(invalid(text, "a token is empty"));
     }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if text.chars().any(ends_subject) {
         return Err(invalid(text, "white space and control characters are not legal"));
     }
     Ok(())
+}
+
+fn ends_subject(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
 }
 
 /// Checks a namespace: tokens of `[A-Za-z0-9_-]`.

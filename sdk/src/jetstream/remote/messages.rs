@@ -84,8 +84,7 @@ impl Remote<'_> {
                 let headers = BASE64_STANDARD.decode(&message.hdrs).map_err(malformed)?;
                 let payload = BASE64_STANDARD.decode(&message.data).map_err(malformed)?;
                 Ok(Some(StoredMessage {
-                    message: Message::new(Subject::trusted(message.subject), payload)
-                        .with_headers(read_headers(&headers)?),
+                    message: Message::new(place(message.subject)?, payload).with_headers(read_headers(&headers)?),
                     sequence: message.seq,
                     time: from_rfc3339(&message.time).ok_or_else(|| malformed("time"))?,
                 }))
@@ -129,10 +128,15 @@ fn found(message: Message) -> Result<StoredMessage> {
         own.append(name.to_owned(), value);
     }
     Ok(StoredMessage {
-        message: Message::new(Subject::trusted(subject.to_owned()), payload).with_headers(own),
+        message: Message::new(place(subject.to_owned())?, payload).with_headers(own),
         sequence: sequence.parse().map_err(malformed)?,
         time: from_rfc3339(time).ok_or_else(|| malformed("time"))?,
     })
+}
+
+/// What a message is stored under.
+fn place(subject: String) -> Result<Subject> {
+    Subject::told(subject).ok_or_else(|| malformed("its subject is not one"))
 }
 
 /// Headers as they are on the wire: `NATS/1.0`, then a line for each.
@@ -161,6 +165,25 @@ mod tests {
         assert_eq!(headers.iter().collect::<Vec<_>>(), [("A", "1"), ("B", "2"), ("A", "x: y")]);
         assert!(read_headers(b"").expect("none").is_empty());
         assert!(read_headers(b"NATS/1.0\r\nA: \xff\r\n").is_err());
+    }
+
+    #[test]
+    fn what_is_no_subject_is_not_taken_for_one() {
+        for (subject, is_one) in [
+            ("a.b", true),
+            ("a..b", true),
+            ("a.*", true),
+            ("", false),
+            ("a b", false),
+            ("a\r\nPUB b 0", false),
+            ("a\0", false),
+        ] {
+            let message = Message::new(Subject::from_static("_INBOX.a"), "x")
+                .with_header("Nats-Subject", subject)
+                .with_header("Nats-Sequence", "7")
+                .with_header("Nats-Time-Stamp", "2024-11-21T08:00:00Z");
+            assert_eq!(found(message).is_ok(), is_one, "{subject:?}");
+        }
     }
 
     #[test]
