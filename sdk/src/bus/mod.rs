@@ -244,6 +244,15 @@ impl Bus {
         }
     }
 
+    /// Whether what is sent leaves on a connection, which takes many messages for little more than one.
+    pub(crate) fn has_connection(&self) -> bool {
+        match &self.0.backend {
+            Backend::Memory(_) => false,
+            Backend::Nats(_) => true,
+            Backend::Faulty(faulty) => faulty.inner.has_connection(),
+        }
+    }
+
     /// `NATS` or `the in-memory bus`: for people.
     pub fn describe(&self) -> &'static str {
         match &self.0.backend {

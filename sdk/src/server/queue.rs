@@ -16,8 +16,10 @@ use std::{
 ///
 /// While calls are quick, one runner takes them all: what it sends then goes out together, where two
 /// runners on two threads would wake the connection for every reply. More come to help when a call
-/// takes its time.
+/// takes its time, and where there is no connection, when too many wait.
 pub(super) struct Queue<T> {
+    /// How many jobs may wait for one runner.
+    crowd: usize,
     state: Mutex<State<T>>,
 }
 
@@ -37,10 +39,14 @@ const QUICK: Duration = Duration::from_micros(30);
 /// When no job has been taken for this long though some wait, the runner is held up.
 const HELD_UP: Duration = Duration::from_millis(1);
 
+/// As many quick jobs as make it worth waking another thread.
+const CROWD: usize = 16;
+
 impl<T> Queue<T> {
-    pub(super) fn new(runners: usize) -> Self {
+    /// `together`: whether replies had better leave together.
+    pub(super) fn new(runners: usize, together: bool) -> Self {
         let state = State { jobs: VecDeque::new(), idle: Vec::new(), runners, last_taken: None, usual_ns: 0 };
-        Self { state: Mutex::new(state) }
+        Self { crowd: if together { usize::MAX } else { CROWD }, state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -53,6 +59,7 @@ impl<T> Queue<T> {
         state.jobs.push_back(job);
         let all_idle = state.idle.len() == state.runners;
         let help = all_idle
+            || state.jobs.len() >= self.crowd
             || state.usual_ns > QUICK.as_nanos() as u64
             || state.last_taken.is_some_and(|taken| now.saturating_duration_since(taken) > HELD_UP);
         let runner = if help { state.idle.pop() } else { None };
@@ -96,5 +103,53 @@ impl<T> Queue<T> {
 fn wake(runner: Option<Waker>) {
     if let Some(runner) = runner {
         runner.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Context, Wake},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many of three idle runners are called for so many quick jobs, of which none is taken yet.
+    fn called(jobs: usize, together: bool) -> usize {
+        let queue = Queue::new(3, together);
+        let runners = [(); 3].map(|()| Arc::new(Calls::default()));
+        for runner in &runners {
+            let waker = Waker::from(runner.clone());
+            assert!(pin!(queue.pop()).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let now = Instant::now();
+        for job in 0..jobs {
+            queue.push(job, now);
+        }
+        runners.iter().map(|runner| runner.0.load(Ordering::Relaxed)).sum()
+    }
+
+    #[test]
+    fn others_come_to_help_when_too_many_wait() {
+        for (jobs, together, alone) in
+            [(1, 1, 1), (CROWD - 1, 1, 1), (CROWD, 1, 2), (CROWD + 1, 1, 3), (10 * CROWD, 1, 3)]
+        {
+            assert_eq!((called(jobs, true), called(jobs, false)), (together, alone), "{jobs}");
+        }
     }
 }

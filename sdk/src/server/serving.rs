@@ -63,9 +63,9 @@ pub(super) struct Job {
 impl Serving {
     pub(super) fn new(bus: Bus, options: Options) -> Self {
         Self {
-            bus,
             calls: Arc::default(),
-            queue: Queue::new(runners()),
+            queue: Queue::new(runners(), bus.has_connection()),
+            bus,
             in_flight: InFlight::new(options.max_in_flight),
             running: TaskTracker::new(),
             draining: CancellationToken::new(),
