@@ -127,10 +127,10 @@ impl Outgoing {
     }
 
     async fn send(&mut self, batch: Batch, mut end: Option<Metadata>) -> Result<()> {
-        if batch.bytes() <= self.part_bytes() {
+        if batch.bytes() <= self.part_bytes() && batch.messages() <= Room::FRAME.messages {
             return self.send_frame(batch, end).await;
         }
-        // One large message; or many, from a broker that takes more in a frame than ours.
+        // One large message; or many, from a sender that put more into a frame than we may.
         let mut entries = batch.into_entries();
         while let Some(message) = next_entry(&mut entries)? {
             let end = if entries.is_empty() { end.take() } else { None };
