@@ -214,6 +214,30 @@ impl Batch {
         }
     }
 
+    /// Cuts off what begins with the first message whose size is an error.
+    pub(crate) fn truncate_before(&mut self, check: impl Fn(usize) -> Result<()>) -> Result<()> {
+        let entries = match &self.content {
+            Content::Made(buffer) => buffer.get(frame::SEQ_BYTES..).unwrap_or_default(),
+            Content::Come(entries) => entries,
+        };
+        let (mut rest, mut messages) = (entries, 0);
+        while !rest.is_empty() {
+            let before = entries.len() - rest.len();
+            let len = entry_at(&mut rest)?;
+            if let Err(status) = check(len) {
+                match &mut self.content {
+                    Content::Made(buffer) => buffer.truncate(frame::SEQ_BYTES + before),
+                    Content::Come(entries) => entries.truncate(before),
+                }
+                (self.messages, self.last) = (messages, false);
+                return Err(status);
+            }
+            rest.advance(len);
+            messages += 1;
+        }
+        Ok(())
+    }
+
     /// Its entries, for [`next_entry`].
     pub(crate) fn into_entries(self) -> Bytes {
         match self.content {
@@ -283,9 +307,15 @@ pub(crate) fn next_entry(entries: &mut Bytes) -> Result<Option<Bytes>> {
     if !entries.has_remaining() {
         return Ok(None);
     }
+    let len = entry_at(entries)?;
+    Ok(Some(entries.split_to(len)))
+}
+
+/// Reads what is before the message of an entry: its key and how many bytes it has, which are there.
+fn entry_at(entries: &mut impl Buf) -> Result<usize> {
     let key = entries.get_u8();
     match encoding::decode_varint(entries).ok().and_then(|len| usize::try_from(len).ok()) {
-        Some(len) if key == MESSAGES_KEY && len <= entries.len() => Ok(Some(entries.split_to(len))),
+        Some(len) if key == MESSAGES_KEY && len <= entries.remaining() => Ok(len),
         _ => Err(Status::made_here(Code::Internal, reason::INVALID_FRAME, "a batch of messages is malformed")),
     }
 }

@@ -12,11 +12,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     exchange::{Arrival, Exchange},
     inbox::Registered,
-    incoming::{Incoming, too_large},
+    incoming::Incoming,
+    message_limit::{MessageLimit, Side},
     outgoing::{self, Outgoing},
 };
 use crate::{
-    BoxFuture, Code, Kind, Metadata, Method, Result, Status,
+    BoxFuture, Code, Executed, Kind, Metadata, Method, Result, Status,
     bus::{Bus, Message},
     call::wrong_kind,
     channel::Transport,
@@ -51,6 +52,11 @@ impl Transport for Client {
         let bus = self.bus.clone();
         let RpcRequest { method, metadata, deadline, body, options, .. } = request;
         let request = Request { method, metadata, deadline, options };
+        if let Body::Message(payload) = &body
+            && let Err(status) = request.request_limit().check(payload.len())
+        {
+            return Box::pin(std::future::ready(Err(status)));
+        }
         match request.method.kind {
             Kind::Unary => Box::pin(unary(bus, request, body)),
             _ => Box::pin(async move {
@@ -69,6 +75,16 @@ struct Request {
     options: SharedOptions,
 }
 
+impl Request {
+    fn request_limit(&self) -> MessageLimit {
+        MessageLimit::requests(Side::Channel, self.method.kind, self.options.max_message_bytes)
+    }
+
+    fn response_limit(&self) -> MessageLimit {
+        MessageLimit::responses(Side::Channel, self.options.max_message_bytes)
+    }
+}
+
 /// A call that is registered, with its request message ready but for the payload.
 struct Opening {
     registered: Registered,
@@ -79,9 +95,6 @@ async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
     let Body::Message(payload) = body else {
         return Err(wrong_kind("expected one request and got a stream"));
     };
-    if payload.len() > request.options.max_message_bytes {
-        return Err(too_large(payload.len(), request.options.max_message_bytes, reason::TOO_LARGE_REQUEST));
-    }
     let mut opening = open(bus, &request).await?;
     let bus = &opening.registered.bus;
     if payload.len() + opening.message.headers.wire_len() > bus.max_payload() {
@@ -100,7 +113,7 @@ async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
     }
     opening.registered.sent = true;
     match poll_fn(|cx| opening.registered.exchange.poll_arrival(cx)).await? {
-        Arrival::Reply(message) => answered(opening.registered, message),
+        Arrival::Reply(message) => answered(opening.registered, message, &request),
         Arrival::Frame(frame) => Box::pin(answered_in_frames(opening.registered, frame, &request)).await,
     }
 }
@@ -119,7 +132,7 @@ async fn open(bus: Bus, request: &Request) -> Result<Opening> {
     };
     let timeout = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
-        return Err(deadline::exceeded().with_executed(crate::Executed::No));
+        return Err(deadline::exceeded().with_executed(Executed::No));
     }
     // Boxed, because only the first call on a connection has to wait for it.
     let inbox = match bus.opened_inbox() {
@@ -145,11 +158,12 @@ async fn wait_until_ready(bus: &Bus) -> Result<()> {
 }
 
 /// Ends a call whose only response is one message.
-fn answered(registered: Registered, message: Message) -> Result<RpcResponse> {
+fn answered(registered: Registered, message: Message, request: &Request) -> Result<RpcResponse> {
     registered.finish();
     if let Some(status) = status::decode(&message) {
         return Err(status);
     }
+    request.response_limit().check(message.payload.len())?;
     let (metadata, trailers) = match message.headers.is_empty() {
         true => Default::default(),
         false => status::metadata(&message.headers),
@@ -167,8 +181,7 @@ async fn answered_in_frames(registered: Registered, mut frame: Frame, request: &
 }
 
 fn incoming(registered: &Registered, request: &Request) -> Incoming {
-    let limit = request.options.max_message_bytes;
-    Incoming::responses(registered.bus.clone(), registered.exchange.clone(), limit)
+    Incoming::responses(registered.bus.clone(), registered.exchange.clone(), request.response_limit())
 }
 
 fn take_metadata(frame: &mut Frame) -> Metadata {
@@ -178,7 +191,7 @@ fn take_metadata(frame: &mut Frame) -> Metadata {
 /// A call with a stream at either side, or with a request too large for one message.
 async fn streaming(mut opening: Opening, request: Request, body: Body) -> Result<RpcResponse> {
     let kind = request.method.kind;
-    let limit = request.options.max_message_bytes;
+    let limit = request.request_limit();
     let bus = opening.registered.bus.clone();
     let rest = match body {
         Body::Message(payload) if kind == Kind::ServerStreaming && fits(&opening, payload.len()) => {
@@ -186,15 +199,12 @@ async fn streaming(mut opening: Opening, request: Request, body: Body) -> Result
             None
         }
         Body::Message(payload) => {
-            if payload.len() > limit {
-                return Err(too_large(payload.len(), limit, reason::TOO_LARGE_REQUEST));
-            }
             if kind == Kind::ServerStreaming {
                 opening.message.headers.append(status::FRAME, "1");
             }
             Some(Rest { first: None, messages: 0, body: Body::Message(payload) })
         }
-        Body::Stream(batches) => first_frame(&bus, &mut opening.message, batches).await?,
+        Body::Stream(batches) => first_frame(&bus, &mut opening.message, batches, &limit).await?,
     };
     bus.publish(opening.message).await?;
     opening.registered.sent = true;
@@ -228,7 +238,7 @@ async fn streaming(mut opening: Opening, request: Request, body: Body) -> Result
         first_arrival(&exchange).await
     };
     match alongside(pump, respond).await? {
-        Arrival::Reply(message) => answered(opening.registered, message),
+        Arrival::Reply(message) => answered(opening.registered, message, &request),
         Arrival::Frame(frame) => Box::pin(answered_in_frames(opening.registered, frame, &request)).await,
     }
 }
@@ -249,9 +259,18 @@ fn fits(opening: &Opening, payload_len: usize) -> bool {
 }
 
 /// Puts what is ready of the requests into the message that opens the call; what remains to be sent.
-async fn first_frame(bus: &Bus, message: &mut Message, mut batches: Box<dyn Batches>) -> Result<Option<Rest>> {
+async fn first_frame(
+    bus: &Bus,
+    message: &mut Message,
+    mut batches: Box<dyn Batches>,
+    limit: &MessageLimit,
+) -> Result<Option<Rest>> {
     let mut head = Head::default();
-    match outgoing::first_batch(bus, &mut *batches).await {
+    let mut first = outgoing::first_batch(bus, &mut *batches).await;
+    if let Some(Ok(Some(batch))) = &mut first {
+        limit.admit(batch).map_err(|status| status.with_executed(Executed::No))?;
+    }
+    match first {
         Some(Err(status)) => return Err(status),
         Some(Ok(Some(batch))) if batch.bytes() + message.headers.wire_len() <= outgoing::part_bytes(bus) => {
             head.seq = 1;
@@ -295,7 +314,7 @@ struct Rest {
 
 impl Rest {
     /// Sends them to whoever accepts the call. A failure shows in the response.
-    async fn send(self, bus: Bus, exchange: Arc<Exchange>, limit: usize) {
+    async fn send(self, bus: Bus, exchange: Arc<Exchange>, limit: MessageLimit) {
         let sent = async {
             let to = exchange.accepted().await?;
             let mut outgoing = Outgoing::new(bus, exchange.clone(), to, limit);

@@ -7,7 +7,10 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::exchange::{Arrival, Exchange};
+use super::{
+    exchange::{Arrival, Exchange},
+    message_limit::MessageLimit,
+};
 use crate::{
     Code, Metadata, Result, Status,
     bus::{Bus, message::Message},
@@ -28,11 +31,9 @@ pub(crate) struct Incoming {
     exchange: Arc<Exchange>,
     /// Where credit goes: known from the start to a service, and to a caller once it is accepted.
     peer: Option<Subject>,
-    /// Why a message that is too large is refused.
-    too_large: &'static str,
     /// Sent with grants to callers who could take a frame for a plain reply.
     headers: Headers,
-    max_message_bytes: usize,
+    limit: MessageLimit,
     /// The batch handed out last: read by the time the next is asked for.
     unread: (usize, usize),
     messages: u64,
@@ -48,29 +49,22 @@ struct Assembling {
 
 impl Incoming {
     /// What a service reads: credit goes to the caller's inbox.
-    pub(crate) fn requests(bus: Bus, exchange: Arc<Exchange>, caller: Subject, max_message_bytes: usize) -> Self {
-        Self::new(bus, exchange, Some(caller), max_message_bytes, reason::TOO_LARGE_REQUEST)
+    pub(crate) fn requests(bus: Bus, exchange: Arc<Exchange>, caller: Subject, limit: MessageLimit) -> Self {
+        Self::new(bus, exchange, Some(caller), limit)
     }
 
     /// What a caller reads: credit goes to whoever accepted the call.
-    pub(crate) fn responses(bus: Bus, exchange: Arc<Exchange>, max_message_bytes: usize) -> Self {
-        Self::new(bus, exchange, None, max_message_bytes, reason::TOO_LARGE_RESPONSE)
+    pub(crate) fn responses(bus: Bus, exchange: Arc<Exchange>, limit: MessageLimit) -> Self {
+        Self::new(bus, exchange, None, limit)
     }
 
-    fn new(
-        bus: Bus,
-        exchange: Arc<Exchange>,
-        peer: Option<Subject>,
-        max_message_bytes: usize,
-        too_large: &'static str,
-    ) -> Self {
+    fn new(bus: Bus, exchange: Arc<Exchange>, peer: Option<Subject>, limit: MessageLimit) -> Self {
         Self {
             bus,
             exchange,
             peer,
-            too_large,
             headers: Headers::new(),
-            max_message_bytes,
+            limit,
             unread: (0, 0),
             messages: 0,
             assembling: None,
@@ -123,7 +117,13 @@ impl Incoming {
                 return Err(broken("a message began before the pieces of another had all come"));
             }
             self.unread = (messages, entries.len());
-            batch = Some(Batch::from_entries(entries, messages));
+            let mut come = Batch::from_entries(entries, messages);
+            if let Err(status) = self.limit.admit(&mut come) {
+                self.exchange.fail(status.clone());
+                self.end = Some(Err(status));
+                return Ok((come.messages() > 0).then_some(come));
+            }
+            batch = Some(come);
         }
         self.messages += batch.as_ref().map_or(0, |batch| batch.messages() as u64);
         if let Some(end) = head.end {
@@ -134,9 +134,7 @@ impl Incoming {
 
     fn assemble(&mut self, part: Part) -> Result<Option<Batch>> {
         let total = usize::try_from(part.total).unwrap_or(usize::MAX);
-        if total > self.max_message_bytes {
-            return Err(too_large(total, self.max_message_bytes, self.too_large));
-        }
+        self.limit.check(total)?;
         self.unread = (0, part.data.len());
         // Room is made for what has come, never for what is announced.
         let assembling = self.assembling.get_or_insert_with(|| Assembling { total, data: BytesMut::new() });
@@ -201,10 +199,4 @@ impl Batches for Incoming {
 
 fn broken(message: &str) -> Status {
     Status::made_here(Code::Unavailable, reason::STREAM_GAP, message)
-}
-
-/// The error of a message over the limit of whoever would have to hold it.
-pub(crate) fn too_large(size: usize, limit: usize, reason: &'static str) -> Status {
-    let message = format!("a message is {size} bytes and the limit is {limit}: raise max_message_bytes or send less");
-    Status::made_here(Code::ResourceExhausted, reason, message)
 }

@@ -5,5 +5,6 @@ pub(crate) mod client;
 pub(crate) mod exchange;
 pub(crate) mod inbox;
 pub(crate) mod incoming;
+pub(crate) mod message_limit;
 pub(crate) mod outgoing;
 pub(crate) mod window;

@@ -4,13 +4,12 @@ use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{exchange::Exchange, incoming::too_large};
+use super::{exchange::Exchange, message_limit::MessageLimit};
 use crate::{
     Metadata, Result, Status,
     bus::{Bus, message::Message},
     limits,
     message::{Batch, BatchWriter, Batches, Body, Room, entry_len, next_entry},
-    status::reason,
     wire::{
         frame::{self, Accept, End, Entries, Head, Part},
         header::Headers,
@@ -25,7 +24,7 @@ pub(crate) struct Outgoing {
     exchange: Arc<Exchange>,
     to: Subject,
     headers: Headers,
-    max_message_bytes: usize,
+    limit: MessageLimit,
     seq: u64,
     messages: u64,
     /// What the next frame says beside its messages.
@@ -33,9 +32,9 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(bus: Bus, exchange: Arc<Exchange>, to: Subject, max_message_bytes: usize) -> Self {
+    pub(crate) fn new(bus: Bus, exchange: Arc<Exchange>, to: Subject, limit: MessageLimit) -> Self {
         let (headers, head) = (Headers::new(), Head::default());
-        Self { bus, exchange, to, headers, max_message_bytes, seq: 0, messages: 0, head }
+        Self { bus, exchange, to, headers, limit, seq: 0, messages: 0, head }
     }
 
     /// Puts these headers on every frame.
@@ -75,15 +74,18 @@ impl Outgoing {
         self.publish(frame::control(&head)).await
     }
 
-    /// Sends a whole body and its end.
+    /// Sends a whole body and its end. After an error the end is still to be sent.
     pub(crate) async fn body(&mut self, body: Body, trailers: Metadata) -> Result<()> {
         match body {
-            Body::Message(bytes) => self.send(one(&bytes), Some(trailers)).await,
+            Body::Message(bytes) => {
+                self.limit.check(bytes.len())?;
+                self.send(one(&bytes), Some(trailers)).await
+            }
             Body::Stream(mut batches) => self.stream(&mut *batches).await,
         }
     }
 
-    /// Sends a stream and its end.
+    /// Sends a stream and its end. After an error the end is still to be sent.
     pub(crate) async fn stream(&mut self, batches: &mut dyn Batches) -> Result<()> {
         loop {
             let room = self.exchange.room(frame_bytes(&self.bus)).await?;
@@ -96,13 +98,14 @@ impl Outgoing {
                 }
             };
             match next {
-                Some(Ok(batch)) => {
+                Some(Ok(mut batch)) => {
+                    let admitted = self.limit.admit(&mut batch);
                     let end = batch.last.then(|| batches.trailers());
                     let last = end.is_some();
-                    if let Err(status) = self.send(batch, end).await {
-                        self.end(Err(status.clone()), batches.trailers()).await?;
-                        return Err(status);
+                    if batch.messages() > 0 {
+                        self.send(batch, end).await?;
                     }
+                    admitted?;
                     if last {
                         return Ok(());
                     }
@@ -159,9 +162,6 @@ impl Outgoing {
 
     async fn send_parts(&mut self, mut message: Bytes, end: Option<Metadata>) -> Result<()> {
         let total = message.len();
-        if total > self.max_message_bytes {
-            return Err(too_large(total, self.max_message_bytes, reason::TOO_LARGE_RESPONSE));
-        }
         self.messages += 1;
         while message.has_remaining() {
             self.exchange.room(1).await?;

@@ -25,7 +25,12 @@ use crate::{
     bus::Message,
     layer::deadline::Within,
     message::{Body, RpcRequest, RpcResponse, SharedOptions},
-    rpc::{exchange::Exchange, incoming::Incoming, outgoing::Outgoing},
+    rpc::{
+        exchange::Exchange,
+        incoming::Incoming,
+        message_limit::{MessageLimit, Side},
+        outgoing::Outgoing,
+    },
     status::reason,
     wire::{call_id::CallId, frame::Frame, header::Headers, reply::ReplyTo, status, subject::Subject},
 };
@@ -62,6 +67,13 @@ impl Serving {
                 return None;
             }
         };
+        let kind = endpoint.method.kind;
+        let framed = kind.streams_requests() || message.headers.get(status::FRAME).is_some();
+        // Of a frame it is what is in it that counts.
+        if !framed && let Err(status) = self.request_limit(kind).check(message.payload.len()) {
+            self.refuse(&reply, &status);
+            return None;
+        }
         let metadata = match message.headers.is_empty() {
             true => Metadata::new(),
             false => status::metadata(&message.headers).0,
@@ -75,9 +87,8 @@ impl Serving {
             // They mean nothing on this side.
             options: SharedOptions::default(),
         };
-        let framed = endpoint.method.kind.streams_requests() || message.headers.get(status::FRAME).is_some();
         let call = caller.map(|caller| caller.call);
-        if endpoint.method.kind != Kind::Unary || framed {
+        if kind != Kind::Unary || framed {
             let serving = self.clone();
             let mut answer: BoxFuture<()> = Box::pin(async move {
                 serving.answer_streaming(&endpoint, request, reply, call, framed).await;
@@ -159,19 +170,22 @@ impl Serving {
                 };
                 let size = payload.len() + headers.wire_len();
                 let limit = self.bus.max_payload();
-                if size <= limit {
-                    return self.reply(asked, headers, payload);
-                }
-                match asked.call {
-                    Some(call) if payload.len() <= self.options.max_message_bytes => {
+                match (self.response_limit().check(payload.len()), asked.call) {
+                    (Err(status), _) => status,
+                    (Ok(()), _) if size <= limit => return self.reply(asked, headers, payload),
+                    (Ok(()), Some(call)) => {
                         let response = RpcResponse { metadata, trailers, body: Body::Message(payload) };
                         let serving = self.clone();
                         return Some(Box::pin(async move {
                             unsent(&asked, serving.respond_in_frames(&asked, response, call).await);
                         }));
                     }
-                    Some(_) => too_large(payload.len(), self.options.max_message_bytes),
-                    None => too_large(size, limit),
+                    (Ok(()), None) => {
+                        let message = format!(
+                            "the response is {size} bytes, the broker takes {limit}, and this caller takes no frames"
+                        );
+                        Status::made_here(Code::ResourceExhausted, reason::TOO_LARGE_RESPONSE, message)
+                    }
                 }
             }
             Ok(_) => crate::call::wrong_kind("the handler of a unary call answered with a stream"),
@@ -253,7 +267,7 @@ impl Serving {
             let work = pin!(async {
                 if framed {
                     let incoming =
-                        Incoming::requests(self.bus.clone(), exchange.clone(), reply, self.options.max_message_bytes)
+                        Incoming::requests(self.bus.clone(), exchange.clone(), reply, self.request_limit(kind))
                             .marked(marks(kind));
                     request.body = match kind.streams_requests() {
                         true => Body::Stream(Box::new(incoming)),
@@ -273,11 +287,6 @@ impl Serving {
                     }
                 };
                 let RpcResponse { metadata, trailers, body } = outcome?;
-                if let Body::Message(payload) = &body
-                    && payload.len() > self.options.max_message_bytes
-                {
-                    return Err(too_large(payload.len(), self.options.max_message_bytes));
-                }
                 outgoing.start(&metadata);
                 outgoing.body(body, trailers).await
             });
@@ -296,7 +305,15 @@ impl Serving {
     }
 
     fn outgoing(&self, exchange: &Arc<Exchange>, reply: Subject, kind: Kind) -> Outgoing {
-        Outgoing::new(self.bus.clone(), exchange.clone(), reply, self.options.max_message_bytes).marked(marks(kind))
+        Outgoing::new(self.bus.clone(), exchange.clone(), reply, self.response_limit()).marked(marks(kind))
+    }
+
+    fn request_limit(&self, kind: Kind) -> MessageLimit {
+        MessageLimit::requests(Side::Server, kind, self.options.max_message_bytes)
+    }
+
+    fn response_limit(&self) -> MessageLimit {
+        MessageLimit::responses(Side::Server, self.options.max_message_bytes)
     }
 }
 
@@ -317,9 +334,4 @@ fn unsent(asked: &Asked, sent: Result<()>) {
 
 fn is_peer_cancel(status: &Status) -> bool {
     status.code() == Code::Cancelled && status.error_info().is_some_and(|info| info.reason == reason::CANCELLED)
-}
-
-fn too_large(size: usize, limit: usize) -> Status {
-    let message = format!("the response is {size} bytes and the limit is {limit}");
-    Status::made_here(Code::ResourceExhausted, reason::TOO_LARGE_RESPONSE, message)
 }

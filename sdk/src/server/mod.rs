@@ -107,7 +107,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The largest message to accept or send, in bytes. Default: 64 MiB.
+    /// The largest message to accept or send, in bytes, one of a stream as well. Beyond it the call fails with
+    /// `RESOURCE_EXHAUSTED`. Default: 64 MiB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.options.max_message_bytes = bytes;
         self

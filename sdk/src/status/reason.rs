@@ -73,7 +73,7 @@ pub const STREAM_GAP: &str = "STREAM_GAP";
 pub const STREAM_NOT_FOUND: &str = "STREAM_NOT_FOUND";
 /// The stream has no leader at the moment, or its cluster no quorum.
 pub const STREAM_UNAVAILABLE: &str = "STREAM_UNAVAILABLE";
-/// The message is larger than the stream takes.
+/// The message is larger than the stream takes: one in JetStream, or one of requests.
 pub const TOO_LARGE_MESSAGE: &str = "TOO_LARGE_MESSAGE";
 /// The request is over a limit.
 pub const TOO_LARGE_REQUEST: &str = "TOO_LARGE_REQUEST";

@@ -1,8 +1,8 @@
 //! Messages around and over what the broker takes in one piece.
 
 use bytes::Bytes;
-use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, EchoServer, SumRequest};
-use subwire::{Bus, Channel, Code, Executed, Server, testing::NatsServer};
+use schemas::testing::echo::v1::{CountRequest, EchoClient, EchoRequest, EchoServer, SumRequest, TalkRequest};
+use subwire::{Bus, Channel, Code, Executed, Server, Status, Streaming, reason, testing::NatsServer};
 use tower::layer::layer_fn;
 
 use crate::{
@@ -18,13 +18,15 @@ cases!(
     large_messages_travel_in_streams,
     a_request_over_the_limit_is_refused_before_it_is_sent,
     a_response_over_the_limit_is_refused,
+    a_channel_holds_to_a_small_limit,
+    a_server_holds_to_a_small_limit,
 );
 
 const MAX_PAYLOAD: usize = 1024 * 1024;
 
 /// What the field takes of a message of `total` bytes.
 fn payload(total: usize) -> Bytes {
-    // One byte of key and three or four of length before the data.
+    // One byte of key and some of length before the data.
     let data = (total - 5..total).rev().find(|data| 1 + prost::length_delimiter_len(*data) + data <= total);
     Bytes::from(vec![3; data.expect("a length")])
 }
@@ -89,6 +91,102 @@ async fn a_response_over_the_limit_is_refused(fixture: &Fixture) {
     let status = EchoClient::new(channel).echo(request).await.expect_err("too large");
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("30000") && status.message().contains("2000000"), "{status}");
+}
+
+/// So small that what is over it fits a frame, and one message of the broker.
+const SMALL: usize = 1_000;
+
+async fn a_channel_holds_to_a_small_limit(fixture: &Fixture) {
+    if fixture.bus.is_none() {
+        return in_process_has_no_limit(fixture).await;
+    }
+    let channel = Channel::builder(fixture.channel.clone()).max_message_bytes(SMALL).build();
+    holds_to_a_small_limit(&EchoClient::new(channel), "channel").await;
+}
+
+async fn a_server_holds_to_a_small_limit(fixture: &Fixture) {
+    let Some(bus) = &fixture.bus else { return in_process_has_no_limit(fixture).await };
+    let server = Server::builder(bus).namespace("small").max_message_bytes(SMALL);
+    let _running = server.add(EchoServer::new(Echo::default())).start().await.expect("a server");
+    let channel = Channel::builder(fixture.channel.clone()).namespace("small").build();
+    holds_to_a_small_limit(&EchoClient::new(channel), "server").await;
+}
+
+/// Every kind of call, with messages of exactly the limit, one byte more, and far more.
+async fn holds_to_a_small_limit(echo: &EchoClient, side: &str) {
+    // What they ask for takes two bytes of the request, and the time that remains three of the response.
+    let asking = |size| EchoRequest { payload: payload(size - 2), payload_bytes: 1, ..EchoRequest::default() };
+    let wanting = |size| EchoRequest { payload_bytes: payload(size - 3).len() as u64, ..EchoRequest::default() };
+    let counting =
+        |size| CountRequest { messages: 1, payload_bytes: payload(size).len() as u64, ..CountRequest::default() };
+    let summing = |size| SumRequest { n: 0, payload: payload(size) };
+
+    echo.echo(asking(SMALL)).await.expect("a request that fits");
+    echo.echo(wanting(SMALL)).await.expect("a response that fits");
+    echo.count(counting(SMALL)).await.expect("a stream").message().await.expect("a response that fits");
+    echo.sum(vec![summing(10), summing(SMALL), summing(10)]).await.expect("requests that fit");
+
+    for size in [SMALL + 1, 5 * SMALL] {
+        let refused = |status: Status, reason: &str| {
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+            assert_eq!(status.error_info().expect("a reason").reason, reason, "{status}");
+            for named in [size.to_string().as_str(), "1000", side] {
+                assert!(status.message().contains(named), "{named} in: {status}");
+            }
+            status.executed()
+        };
+        let status = echo.echo(asking(size)).await.expect_err("a request over the limit");
+        assert_eq!(refused(status, reason::TOO_LARGE_REQUEST), Executed::No);
+
+        let status = echo.echo(wanting(size)).await.expect_err("a response over the limit");
+        assert_eq!(refused(status, reason::TOO_LARGE_RESPONSE), Executed::Maybe);
+
+        let status = match echo.count(counting(size)).await {
+            Ok(mut numbers) => numbers.message().await.expect_err("a response over the limit"),
+            Err(status) => status,
+        };
+        assert_eq!(refused(status, reason::TOO_LARGE_RESPONSE), Executed::Maybe);
+
+        let status = echo.sum(vec![summing(10), summing(size)]).await.expect_err("a request over the limit");
+        refused(status, reason::TOO_LARGE_MESSAGE);
+
+        // What comes before it arrives: first the answer is read, and then the large one sent.
+        let (large, ready) = tokio::sync::oneshot::channel();
+        let requests = Streaming::produce(async move |requests| {
+            requests.send(TalkRequest { text: "small".to_owned(), ..TalkRequest::default() }).await?;
+            let text = "x".repeat(ready.await.expect("a size"));
+            requests.send(TalkRequest { text, ..TalkRequest::default() }).await
+        });
+        let mut answers = echo.talk(requests).await.expect("a stream");
+        assert_eq!(answers.message().await.expect("no failure").expect("an answer").text, "small");
+        large.send(payload(size).len()).expect("a sender that waits");
+        refused(answers.message().await.expect_err("a request over the limit"), reason::TOO_LARGE_MESSAGE);
+    }
+}
+
+/// A message that is too large takes none of those before it along, though they share its frame.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_before_a_message_over_the_limit_arrives() {
+    let fixture = fixture::memory().await;
+    let channel = Channel::builder(fixture.channel.clone()).max_message_bytes(SMALL).build();
+    counts_to_127(&EchoClient::new(channel)).await;
+
+    let bus = Bus::memory();
+    let server = Server::builder(&bus).max_message_bytes(SMALL).add(EchoServer::new(Echo::default()));
+    let _running = server.start().await.expect("a server");
+    counts_to_127(&EchoClient::new(&bus)).await;
+}
+
+/// A larger number takes one byte more.
+async fn counts_to_127(echo: &EchoClient) {
+    let payload_bytes = payload(SMALL - 2).len() as u64;
+    let request = CountRequest { messages: 200, payload_bytes, ..CountRequest::default() };
+    let mut numbers = echo.count(request).await.expect("a stream");
+    for n in 0..=127 {
+        assert_eq!(numbers.message().await.expect("no failure").expect("a message").n, n);
+    }
+    let status = numbers.message().await.expect_err("a message over the limit");
+    assert!(status.message().contains("1001"), "{status}");
 }
 
 /// Nothing is copied to another process, so there is nothing to bound.
