@@ -312,6 +312,9 @@ impl EchoService for Handlers {
         if request.fail_with != 0 {
             return Err(failure(request.fail_with, &request.text));
         }
+        if request.hang {
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep(Duration::from_millis(request.delay_ms.into())).await;
         let remaining_ms = cx.remaining().map_or(0, |remaining| remaining.as_millis() as u64);
         Ok(EchoResponse { text: request.text, payload: request.payload, remaining_ms, instance: "rust".into() })
@@ -319,7 +322,9 @@ impl EchoService for Handlers {
 
     async fn echo_soon(&self, _: Context, request: EchoSoonRequest) -> Result<EchoSoonResponse> {
         let _handling = self.begin();
-        tokio::time::sleep(Duration::from_millis(request.delay_ms.into())).await;
+        if request.hang {
+            std::future::pending::<()>().await;
+        }
         Ok(EchoSoonResponse {})
     }
 

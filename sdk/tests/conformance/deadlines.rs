@@ -42,8 +42,8 @@ async fn the_call_decides_before_the_channel_and_the_schema(fixture: &Fixture) {
 }
 
 async fn a_handler_is_dropped_at_the_deadline(fixture: &Fixture) {
-    let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
-    let status = fixture.echo.echo(slow).timeout(Duration::from_millis(200)).await.expect_err("too slow");
+    let endless = EchoRequest { hang: true, ..EchoRequest::default() };
+    let status = fixture.echo.echo(endless).timeout(Duration::from_millis(200)).await.expect_err("too slow");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     fixture.watch.running.becomes(0, "the handler is dropped").await;
     fixture.watch.cancelled.becomes(1, "its context says so").await;
@@ -51,12 +51,16 @@ async fn a_handler_is_dropped_at_the_deadline(fixture: &Fixture) {
 
 async fn the_timeout_of_the_schema_counts(fixture: &Fixture) {
     let started = Instant::now();
-    let status = fixture.echo.echo_soon(EchoSoonRequest { delay_ms: 60_000 }).await.expect_err("too slow");
+    let status = fixture
+        .echo
+        .echo_soon(EchoSoonRequest { hang: true, ..EchoSoonRequest::default() })
+        .await
+        .expect_err("too slow");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(started.elapsed() >= Duration::from_millis(200));
     fixture
         .echo
-        .echo_soon(EchoSoonRequest { delay_ms: 400 })
+        .echo_soon(EchoSoonRequest { delay_ms: 400, ..EchoSoonRequest::default() })
         .timeout(Duration::from_secs(60))
         .await
         .expect("a call may say otherwise");
@@ -119,8 +123,8 @@ async fn a_call_within_another_has_no_more_than_is_left(fixture: &Fixture) {
     let relay = EchoClient::new(EchoServer::new(Relay(fixture.echo.clone())));
     let left = remaining(&relay, Some(Duration::from_secs(30))).await;
     assert!((20_000..30_000).contains(&left), "{left}");
-    let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
-    let status = relay.echo(slow).timeout(Duration::from_millis(200)).await.expect_err("too slow");
+    let endless = EchoRequest { hang: true, ..EchoRequest::default() };
+    let status = relay.echo(endless).timeout(Duration::from_millis(200)).await.expect_err("too slow");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     fixture.watch.running.becomes(0, "the handler behind is dropped").await;
     // A stream of streams goes through, its requests too.

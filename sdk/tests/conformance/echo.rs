@@ -103,6 +103,9 @@ impl EchoService for Echo {
         if request.delay_ms > 0 {
             tokio::time::sleep(Duration::from_millis(request.delay_ms.into())).await;
         }
+        if request.hang {
+            std::future::pending::<()>().await;
+        }
         if request.fail_with != 0 {
             return Err(failure(request.fail_with, &request.text));
         }
@@ -116,6 +119,9 @@ impl EchoService for Echo {
 
     async fn echo_soon(&self, _: Context, request: EchoSoonRequest) -> Result<EchoSoonResponse> {
         let _alive = Alive::new(&self.watch);
+        if request.hang {
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep(Duration::from_millis(request.delay_ms.into())).await;
         Ok(EchoSoonResponse {})
     }

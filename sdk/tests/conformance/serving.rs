@@ -88,9 +88,10 @@ async fn calls_over_the_limit_are_refused(fixture: &Fixture) {
     let builder = Server::builder(bus(fixture)).namespace("small").max_in_flight(3).add(server);
     let _running = builder.start().await.expect("a server");
     let echo = EchoClient::new(Channel::builder(bus(fixture)).namespace("small").build());
-    let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
-    let held: Vec<_> =
-        (0..3).map(|_| tokio::spawn(echo.echo(slow.clone()).timeout(Duration::from_secs(120)).into_future())).collect();
+    let endless = EchoRequest { hang: true, ..EchoRequest::default() };
+    let held: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(echo.echo(endless.clone()).timeout(Duration::from_secs(120)).into_future()))
+        .collect();
     watch.running.becomes(3, "three handlers run").await;
     let status = echo.echo(EchoRequest::default()).await.expect_err("no room");
     assert_eq!((status.code(), status.executed()), (Code::ResourceExhausted, Executed::No));
@@ -147,8 +148,8 @@ async fn a_stopping_server_cancels_what_does_not_end(fixture: &Fixture) {
     let builder = Server::builder(bus(fixture)).namespace("stuck").grace(Duration::from_millis(100)).add(server);
     let running = builder.start().await.expect("a server");
     let echo = EchoClient::new(Channel::builder(bus(fixture)).namespace("stuck").build());
-    let slow = EchoRequest { delay_ms: 60_000, ..EchoRequest::default() };
-    let call = tokio::spawn(echo.echo(slow).timeout(Duration::from_secs(120)).into_future());
+    let endless = EchoRequest { hang: true, ..EchoRequest::default() };
+    let call = tokio::spawn(echo.echo(endless).timeout(Duration::from_secs(120)).into_future());
     let mut numbers =
         echo.count(CountRequest { messages: 1, hang: true, ..CountRequest::default() }).await.expect("a stream");
     assert!(numbers.message().await.expect("a message").is_some());

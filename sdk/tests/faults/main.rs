@@ -107,7 +107,7 @@ impl Fixture {
 
     /// A long unary call and an endless stream, both under way.
     async fn two_long_calls(&self) -> (tokio::task::JoinHandle<Result<EchoResponse>>, Streaming<CountResponse>) {
-        let slow = EchoRequest { delay_ms: 600_000, ..EchoRequest::default() };
+        let slow = EchoRequest { hang: true, ..EchoRequest::default() };
         let call = tokio::spawn(self.echo.echo(slow).timeout(700 * SECOND).into_future());
         let endless = CountRequest { messages: 1, hang: true, ..CountRequest::default() };
         let mut numbers = self.echo.count(endless).await.expect("a stream");

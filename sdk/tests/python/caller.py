@@ -66,12 +66,12 @@ async def error(client):
 
 async def deadline(client):
     try:
-        await client.unary(ECHO["Echo"], echo.EchoRequest(delay_ms=60_000), timeout=0.3)
+        await client.unary(ECHO["Echo"], echo.EchoRequest(hang=True), timeout=0.3)
     except Status as status:
         say_status(status)
     # The schema gives this one 200 ms.
     try:
-        await client.unary(ECHO["EchoSoon"], echo.EchoSoonRequest(delay_ms=60_000))
+        await client.unary(ECHO["EchoSoon"], echo.EchoSoonRequest(hang=True))
     except Status as status:
         say_status(status)
 
@@ -81,7 +81,7 @@ async def stock(client):
     request = echo.EchoRequest(text="hello").SerializeToString()
     answer = await client.nc.request("svc.testing.echo.v1.echo", request, timeout=10)
     say(text=echo.EchoResponse.FromString(answer.data).text, headers=answer.headers)
-    request = echo.EchoRequest(delay_ms=60_000).SerializeToString()
+    request = echo.EchoRequest(hang=True).SerializeToString()
     answer = await client.nc.request(
         "svc.testing.echo.v1.echo",
         request,

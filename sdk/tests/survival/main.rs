@@ -66,7 +66,7 @@ async fn connect(server: &NatsServer) -> Bus {
 }
 
 fn slow() -> EchoRequest {
-    EchoRequest { delay_ms: 600_000, ..EchoRequest::default() }
+    EchoRequest { hang: true, ..EchoRequest::default() }
 }
 
 /// Calls that would go on for long.
