@@ -13,11 +13,14 @@ use crate::{
 /// Names are case-insensitive, kept in lower case, `[a-z0-9_.-]+`. A name that ends in `-bin` has
 /// bytes for a value; any other has text (any UTF-8: it is percent-encoded on the wire). A name
 /// may have several values. Names of the protocol (`nats-*`, `subwire-*`, `trailer-*`,
-/// `content-type`) are refused. Limit: 16 KiB a call, names and values together.
+/// `content-type`) are refused. Limit: 16 KiB a call, names and values together; a request with more is refused,
+/// and of a response, or of an error, comes what there is room for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
     // A call has a handful of entries, so a scan beats a map, and an empty one allocates nothing.
     entries: Vec<(String, Value)>,
+    /// What they take: names and values.
+    bytes: usize,
 }
 
 /// A value: text, or bytes for a name that ends in `-bin`.
@@ -29,10 +32,20 @@ pub enum Value {
     Bytes(Bytes),
 }
 
+impl Value {
+    /// How many bytes it has.
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 impl Metadata {
     /// None.
     pub const fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: Vec::new(), bytes: 0 }
     }
 
     /// Adds a text value to `name`.
@@ -93,6 +106,7 @@ impl Metadata {
     /// Takes `name` out, with all its values.
     pub fn remove(&mut self, name: &str) {
         self.entries.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.bytes = self.entries.iter().map(|(key, value)| key.len() + value.len()).sum();
     }
 
     /// Every name and value.
@@ -119,27 +133,26 @@ impl Metadata {
         }
     }
 
-    fn push(&mut self, name: String, value: Value) -> Result<()> {
-        let size = |name: &str, value: &Value| {
-            name.len()
-                + match value {
-                    Value::Text(text) => text.len(),
-                    Value::Bytes(bytes) => bytes.len(),
-                }
-        };
-        let total: usize = self.entries.iter().map(|(name, value)| size(name, value)).sum();
-        if total + size(&name, &value) > limits::METADATA_BYTES {
+    /// Adds a value to a name that is [`checked`].
+    ///
+    /// # Errors
+    /// When the whole becomes too large.
+    pub(crate) fn push(&mut self, name: String, value: Value) -> Result<()> {
+        let bytes = self.bytes + name.len() + value.len();
+        if bytes > limits::METADATA_BYTES {
             return Err(invalid(format!(
                 "metadata is over {} bytes with `{name}`: send large values in the message",
                 limits::METADATA_BYTES
             )));
         }
         self.entries.push((name, value));
+        self.bytes = bytes;
         Ok(())
     }
 }
 
-fn checked(name: &str) -> Result<String> {
+/// A name as it is kept, if it is legal.
+pub(crate) fn checked(name: &str) -> Result<String> {
     let name = name.to_ascii_lowercase();
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b)) {
         return Err(invalid(format!("metadata name {name:?} is not legal: use letters, digits, `-`, `_` and `.`")));
@@ -167,6 +180,20 @@ mod tests {
         assert_eq!(metadata.get_all("tenant").count(), 2);
         metadata.insert("tenant", "c")?;
         assert_eq!(metadata.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_taken_out_makes_room() -> Result<()> {
+        let mut metadata = Metadata::new();
+        let large = "x".repeat(limits::METADATA_BYTES - 5);
+        for _ in 0..3 {
+            metadata.insert("large", large.as_str())?;
+            assert!(metadata.append("a", "").is_err());
+            metadata.remove("large");
+            metadata.append("a", "")?;
+            metadata.remove("a");
+        }
         Ok(())
     }
 

@@ -75,8 +75,15 @@ impl Serving {
             return None;
         }
         let metadata = match message.headers.is_empty() {
-            true => Metadata::new(),
-            false => status::metadata(&message.headers).0,
+            true => Ok(Metadata::new()),
+            false => status::request_metadata(&message.headers),
+        };
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(status) => {
+                self.refuse(&reply, &status);
+                return None;
+            }
         };
         let request = RpcRequest {
             method: endpoint.method,

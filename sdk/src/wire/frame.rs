@@ -233,8 +233,10 @@ impl Entries {
 
     pub(crate) fn to_metadata(&self) -> Metadata {
         let mut metadata = Metadata::new();
-        for Entry { name, value } in &self.entries {
-            status::append(&mut metadata, name, value);
+        let whole =
+            self.entries.iter().try_for_each(|Entry { name, value }| status::append(&mut metadata, name, value));
+        if let Err(status) = whole {
+            tracing::debug!(%status, "metadata of a stream was left out");
         }
         metadata
     }

@@ -9,9 +9,10 @@ use super::{
     percent,
 };
 use crate::{
-    Code, Executed, Metadata, Status, Value,
+    Code, Executed, Metadata, Result, Status, Value,
     bus::message::{Message, NO_RESPONDERS},
     details,
+    metadata::checked,
     status::reason,
 };
 
@@ -124,32 +125,55 @@ pub(crate) fn response_headers(metadata: &Metadata, trailers: &Metadata) -> Head
     headers
 }
 
-/// Metadata and trailers among the headers. What is not legal is left out: it is not for us.
+/// The metadata among the headers of a request.
+///
+/// # Errors
+/// `INVALID_METADATA` when it is too large: a handler that missed a part of it might do the wrong thing.
+pub(crate) fn request_metadata(headers: &Headers) -> Result<Metadata> {
+    let (metadata, _, whole) = read(headers);
+    whole.map(|()| metadata)
+}
+
+/// Metadata and trailers among the headers of a response: what there is room for, or the outcome would be lost.
 pub(crate) fn metadata(headers: &Headers) -> (Metadata, Metadata) {
-    let (mut metadata, mut trailers) = (Metadata::new(), Metadata::new());
-    for (name, value) in headers.iter() {
-        let name = name.to_ascii_lowercase();
-        match name.strip_prefix(TRAILER_PREFIX) {
-            Some(name) => append(&mut trailers, name, value),
-            None if RESERVED_NAMES.contains(&name.as_str()) => {}
-            None if RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => {}
-            None => append(&mut metadata, &name, value),
-        }
+    let (metadata, trailers, whole) = read(headers);
+    if let Err(status) = whole {
+        tracing::debug!(%status, "headers of a response were left out");
     }
     (metadata, trailers)
 }
 
+/// Metadata and trailers among the headers, up to the first for which there is no room: there may be more than
+/// could be looked at in time. What is not legal is left out: it is not for us.
+fn read(headers: &Headers) -> (Metadata, Metadata, Result<()>) {
+    let (mut metadata, mut trailers) = (Metadata::new(), Metadata::new());
+    let whole = headers.iter().try_for_each(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        match name.strip_prefix(TRAILER_PREFIX) {
+            Some(name) => append(&mut trailers, name, value),
+            None if RESERVED_NAMES.contains(&name.as_str()) => Ok(()),
+            None if RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => Ok(()),
+            None => append(&mut metadata, &name, value),
+        }
+    });
+    (metadata, trailers, whole)
+}
+
 /// Adds a value as it travels; one that is not legal is left out, with a word in the log.
-pub(crate) fn append(metadata: &mut Metadata, name: &str, value: &str) {
-    let added = match name.ends_with("-bin") {
-        false => metadata.append(name, percent::decode(value)),
-        true => match STANDARD_NO_PAD.decode(value.trim_end_matches('=')) {
-            Ok(bytes) => metadata.append_bin(name, bytes),
-            Err(_) => Err(Status::invalid_argument("not base64")),
-        },
+///
+/// # Errors
+/// When there is no room for it.
+pub(crate) fn append(metadata: &mut Metadata, name: &str, value: &str) -> Result<()> {
+    let value = match name.ends_with("-bin") {
+        false => Some(Value::Text(percent::decode(value).into_owned())),
+        true => STANDARD_NO_PAD.decode(value.trim_end_matches('=')).ok().map(|bytes| Value::Bytes(bytes.into())),
     };
-    if let Err(status) = added {
-        tracing::debug!(name, %status, "a header was left out");
+    match (checked(name), value) {
+        (Ok(name), Some(value)) => metadata.push(name, value),
+        _ => {
+            tracing::debug!(name, "a header that is not legal was left out");
+            Ok(())
+        }
     }
 }
 
@@ -209,5 +233,17 @@ mod tests {
         trailers.append("cost", "3").expect("legal");
         let headers = response_headers(&sent, &trailers);
         assert_eq!(metadata(&headers), (sent, trailers));
+    }
+
+    #[test]
+    fn more_metadata_than_a_call_may_have_is_refused_in_a_request_and_cut_in_a_response() {
+        let mut headers = Headers::new();
+        headers.append("tenant", "x");
+        headers.append("large", "x".repeat(crate::limits::METADATA_BYTES));
+        headers.append("small", "x");
+        let status = request_metadata(&headers).expect_err("too much");
+        assert_eq!((status.code(), status.executed()), (Code::InvalidArgument, Executed::No));
+        let (metadata, _) = metadata(&headers);
+        assert_eq!((metadata.len(), metadata.get("tenant")), (1, Some("x")));
     }
 }
