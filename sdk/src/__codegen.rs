@@ -135,7 +135,7 @@ where
             Poll::Ready(Ok(answer)) => {
                 Poll::Ready(respond.take().map(|respond| respond(answer)).ok_or_else(polled_again))
             }
-            Poll::Ready(Err(status)) => Poll::Ready(Err(status)),
+            Poll::Ready(Err(status)) => Poll::Ready(Err(status.may_have_run())),
             Poll::Pending => Poll::Pending,
         };
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))

@@ -12,6 +12,7 @@ use tower::{Layer, Service};
 
 use crate::{
     BoxFuture, NamedService, Result, Status,
+    layer::deadline,
     message::{RpcRequest, RpcResponse, SharedOptions, TransportOptions},
 };
 
@@ -83,7 +84,14 @@ impl Service<RpcRequest> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: RpcRequest) -> Self::Future {
+    /// What is passed on goes as this channel was built to send, not as the channel it came by.
+    fn call(&mut self, mut request: RpcRequest) -> Self::Future {
+        if self.defaults.transport.is_set() {
+            request.options = self.defaults.transport.clone();
+        }
+        if let Some(end) = self.defaults.timeout.and_then(deadline::after) {
+            request.deadline = Some(request.deadline.map_or(end, |deadline| deadline.min(end)));
+        }
         self.send(request)
     }
 }
@@ -175,7 +183,9 @@ impl ChannelBuilder {
         <L::Service as Service<RpcRequest>>::Error: Into<Status>,
         <L::Service as Service<RpcRequest>>::Future: Send + 'static,
     {
-        self.channel = Channel::new(layer.layer(self.channel));
+        // Without the defaults it began with: what is built here decides.
+        let bare = Channel { transport: self.channel.transport, defaults: Arc::default() };
+        self.channel = Channel::new(layer.layer(bare));
         self
     }
 

@@ -45,6 +45,13 @@ impl TransportOptions {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SharedOptions(Option<Arc<TransportOptions>>);
 
+impl SharedOptions {
+    /// Whether somebody has set them.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl From<TransportOptions> for SharedOptions {
     fn from(options: TransportOptions) -> Self {
         Self(Some(Arc::new(options)))

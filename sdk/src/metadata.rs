@@ -34,7 +34,7 @@ pub enum Value {
 
 impl Value {
     /// How many bytes it has.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::Bytes(bytes) => bytes.len(),

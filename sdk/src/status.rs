@@ -317,6 +317,39 @@ impl Status {
         self
     }
 
+    /// The same in some `bytes`: a text of at most a quarter of them, the [`ErrorInfo`] before other details, and
+    /// metadata last. What does not fit is left out.
+    pub(crate) fn shortened(&self, bytes: usize) -> Self {
+        let mut shortened = Self::new(self.code(), cut(self.message(), bytes / 4)).with_executed(self.executed());
+        shortened.0.remote = self.0.remote;
+        let mut room = bytes.saturating_sub(shortened.message().len());
+        let mut fits = |bytes: usize| {
+            let fits = bytes <= room;
+            room -= if fits { bytes } else { 0 };
+            fits
+        };
+        let of_reason = |detail: &&Any| detail.type_url == ErrorInfo::type_url();
+        let (reason, others): (Vec<_>, Vec<_>) = self.0.details.iter().partition(of_reason);
+        let details = reason.into_iter().chain(others).filter(|detail| fits(detail.encoded_len() + 8));
+        shortened.0.details = details.cloned().collect();
+        for (name, value) in self.metadata().iter() {
+            // Escaped, it may take three times its room.
+            if fits(name.len() + 3 * value.len() + 16) {
+                // It was in there, so there is room for it.
+                let _ = shortened.0.metadata.push(name.to_owned(), value.clone());
+            }
+        }
+        shortened
+    }
+
+    /// The same for whoever asked somebody else and failed with that: what the reason proves, it proves of the other.
+    pub(crate) fn may_have_run(self) -> Self {
+        match self.0.executed {
+            Executed::No => self.with_executed(Executed::Maybe),
+            _ => self,
+        }
+    }
+
     pub(crate) fn with_metadata(mut self, metadata: Metadata) -> Self {
         self.0.metadata = metadata;
         self
@@ -324,6 +357,10 @@ impl Status {
 
     /// As the message that travels: `google.rpc.Status`.
     pub fn to_proto(&self) -> details::Status {
+        let proves = |info: ErrorInfo| info.domain == ERROR_DOMAIN && never_started(&info.reason);
+        if self.0.executed != Executed::No && self.error_info().is_some_and(proves) {
+            return self.clone().with_fact(MAY_HAVE_RUN, "true".to_owned()).with_executed(Executed::No).to_proto();
+        }
         details::Status { code: self.0.code.number(), message: self.0.message.clone(), details: self.0.details.clone() }
     }
 
@@ -334,7 +371,7 @@ impl Status {
         status.0.remote = true;
         let made_by_peer = status.error_info().filter(|info| info.domain == ERROR_DOMAIN);
         status.0.executed = match made_by_peer {
-            Some(info) if never_started(&info.reason) => Executed::No,
+            Some(info) if never_started(&info.reason) && !info.metadata.contains_key(MAY_HAVE_RUN) => Executed::No,
             Some(_) => Executed::Maybe,
             None => Executed::Yes,
         };
@@ -345,6 +382,20 @@ impl Status {
         self.to_proto().encode_to_vec().into()
     }
 }
+
+/// The beginning of a text, in at most `bytes`.
+fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    const MARK: &str = "...";
+    let room = bytes.saturating_sub(MARK.len());
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= room).last().unwrap_or_default();
+    format!("{}{MARK}", text.get(..end).unwrap_or_default())
+}
+
+/// In the metadata of an [`ErrorInfo`]: its reason proves nothing of the call that ended with it.
+const MAY_HAVE_RUN: &str = "may_have_run";
 
 /// The reasons which prove that no handler ran.
 fn never_started(reason: &str) -> bool {

@@ -327,7 +327,7 @@ impl Rest {
         if let Err(status) = sent.await
             && !exchange.is_over()
         {
-            exchange.fail(status);
+            exchange.fail(status.may_have_run());
         }
     }
 }

@@ -238,6 +238,11 @@ impl Exchange {
         .await
     }
 
+    /// Whether it is this call that its caller has cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.lock().failure.as_ref().is_some_and(|failure| failure.code() == Code::Cancelled)
+    }
+
     /// Who has the call, if that is known.
     pub(crate) fn accept(&self) -> Option<Accept> {
         self.lock().accept.as_deref().cloned()

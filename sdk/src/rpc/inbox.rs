@@ -134,7 +134,7 @@ impl Router {
     fn fail_lost(&mut self) {
         let link = self.link.borrow_and_update().clone();
         if let Some(status) = &link.closed {
-            return self.calls.fail(status, |_| true);
+            return self.calls.fail(&status.clone().may_have_run(), |_| true);
         }
         let status = lost("the connection to the broker was lost: the call may or may not have run");
         self.calls.fail(&status, |exchange| exchange.epoch < link.epoch || (!link.up && exchange.epoch == link.epoch));
@@ -149,7 +149,8 @@ impl Router {
             }
             BusEvent::SubscribeDenied(subject) if subject.starts_with(&self.prefix) => {
                 let message = format!("the broker does not let this client subscribe to {subject}");
-                let status = Status::made_here(Code::PermissionDenied, reason::PERMISSION_DENIED, message);
+                let status =
+                    Status::made_here(Code::PermissionDenied, reason::PERMISSION_DENIED, message).may_have_run();
                 self.calls.fail(&status, |_| true);
             }
             _ => {}

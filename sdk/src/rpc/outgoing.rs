@@ -3,13 +3,15 @@
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use bytes::{Buf, BufMut, Bytes};
+use prost::Message as _;
 
 use super::{exchange::Exchange, message_limit::MessageLimit};
 use crate::{
-    Metadata, Result, Status,
+    Code, Metadata, Result, Status,
     bus::{Bus, message::Message},
     limits,
     message::{Batch, BatchWriter, Batches, Body, Room, entry_len, next_entry},
+    status::reason,
     wire::{
         frame::{self, Accept, End, Entries, Head, Part},
         header::Headers,
@@ -61,12 +63,19 @@ impl Outgoing {
     }
 
     /// Sends what is to be said and has not been.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` for metadata that is larger, as it travels, than what the broker takes.
     pub(crate) async fn flush(&mut self) -> Result<()> {
         if self.head == Head::default() {
             return Ok(());
         }
         // Metadata is content and must not be lost; an accept can come twice.
         if self.head.metadata.is_some() {
+            if !self.fits(0, None) {
+                self.head.metadata = None;
+                return Err(self.too_much("metadata"));
+            }
             self.seq += 1;
             self.head.seq = self.seq;
         }
@@ -116,13 +125,28 @@ impl Outgoing {
         }
     }
 
-    /// Sends the end alone.
+    /// Sends the end alone. That it failed is told in any case: what is too large to tell stays behind.
     pub(crate) async fn end(&mut self, outcome: Result<()>, mut trailers: Metadata) -> Result<()> {
-        if let Err(status) = &outcome {
+        let mut status = outcome.err();
+        // A stream that is passed on has both from the same end.
+        if let Some(status) = &status
+            && trailers != *status.metadata()
+        {
             trailers.extend(status.metadata());
         }
-        let status = outcome.err();
-        self.head.end = Some(self.end_head(status.as_ref(), &trailers));
+        let mut end = self.end_head(status.as_ref(), &trailers);
+        if !self.fits(0, Some(&end)) {
+            if let Err(unsent) = self.flush().await {
+                status.get_or_insert(unsent);
+            }
+            if !self.fits(0, Some(&end)) {
+                let status = status.unwrap_or_else(|| self.too_much("trailers"));
+                let room = self.bus.max_payload().saturating_sub(limits::FRAME_RESERVE_BYTES);
+                let short = status.shortened(room);
+                end = self.end_head(Some(&short), short.metadata());
+            }
+        }
+        self.head.end = Some(end);
         self.seq += 1;
         self.head.seq = self.seq;
         let head = std::mem::take(&mut self.head);
@@ -151,34 +175,64 @@ impl Outgoing {
         let (messages, bytes) = (batch.messages(), batch.bytes());
         self.messages += messages as u64;
         self.exchange.spend(messages, bytes);
+        let end_apart = self.add_end(bytes, end).await?;
         self.seq += 1;
         self.head.seq = self.seq;
-        if let Some(trailers) = end {
-            self.head.end = Some(self.end_head(None, &trailers));
-        }
         let head = std::mem::take(&mut self.head);
-        self.publish(batch.into_frame(&head)).await
+        self.publish(batch.into_frame(&head)).await?;
+        match end_apart {
+            Some(trailers) => self.end(Ok(()), trailers).await,
+            None => Ok(()),
+        }
     }
 
-    async fn send_parts(&mut self, mut message: Bytes, end: Option<Metadata>) -> Result<()> {
+    async fn send_parts(&mut self, mut message: Bytes, mut end: Option<Metadata>) -> Result<()> {
         let total = message.len();
         self.messages += 1;
+        let mut end_apart = None;
         while message.has_remaining() {
             self.exchange.room(1).await?;
             let piece = message.split_to(self.part_bytes().min(message.len()));
             self.exchange.spend(0, piece.len());
+            let end = if message.is_empty() { end.take() } else { None };
+            end_apart = self.add_end(piece.len(), end).await?;
             self.seq += 1;
             self.head.seq = self.seq;
             self.head.part = Some(Part { data: piece, total: total as u64 });
-            if message.is_empty()
-                && let Some(trailers) = &end
-            {
-                self.head.end = Some(self.end_head(None, trailers));
-            }
             let head = std::mem::take(&mut self.head);
             self.publish(frame::control(&head)).await?;
         }
-        Ok(())
+        match end_apart {
+            Some(trailers) => self.end(Ok(()), trailers).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the end part of the next frame, if all it has to say fits beside these `bytes` of messages. Else
+    /// what comes before them goes ahead, and the end is given back to come behind.
+    async fn add_end(&mut self, bytes: usize, end: Option<Metadata>) -> Result<Option<Metadata>> {
+        let head = end.as_ref().map(|trailers| self.end_head(None, trailers));
+        if (head.is_some() || self.head != Head::default()) && !self.fits(bytes, head.as_deref()) {
+            self.flush().await?;
+            return Ok(end);
+        }
+        self.head.end = head;
+        Ok(None)
+    }
+
+    /// Whether the broker takes the next frame with these `bytes` of messages and this end.
+    fn fits(&self, bytes: usize, end: Option<&End>) -> bool {
+        /// Of `seq` and of what is around messages and end.
+        const KEYS: usize = 64;
+        let end = end.map_or(0, End::encoded_len);
+        self.headers.wire_len() + self.head.encoded_len() + bytes + end + KEYS <= self.bus.max_payload()
+    }
+
+    fn too_much(&self, what: &str) -> Status {
+        let most = self.bus.max_payload();
+        let message =
+            format!("the {what} of the response are larger on their way than the {most} bytes the broker takes");
+        Status::made_here(Code::ResourceExhausted, reason::TOO_LARGE_RESPONSE, message)
     }
 
     fn end_head(&self, status: Option<&Status>, trailers: &Metadata) -> Box<End> {
@@ -187,7 +241,8 @@ impl Outgoing {
     }
 
     async fn publish(&self, frame: Bytes) -> Result<()> {
-        self.bus.publish(Message::new(self.to.clone(), frame).with_headers(self.headers.clone())).await?;
+        let message = Message::new(self.to.clone(), frame).with_headers(self.headers.clone());
+        self.bus.publish(message).await.map_err(Status::may_have_run)?;
         self.exchange.sent(self.seq);
         Ok(())
     }

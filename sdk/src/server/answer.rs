@@ -24,6 +24,7 @@ use crate::{
     BoxFuture, Code, Kind, Metadata, Peer, Result, Status,
     bus::Message,
     layer::deadline::Within,
+    limits,
     message::{Body, RpcRequest, RpcResponse, SharedOptions},
     rpc::{
         exchange::Exchange,
@@ -117,8 +118,10 @@ impl Serving {
             Ok(Either::Right(response)) => {
                 let serving = self.clone();
                 Some(Box::pin(async move {
-                    let outcome = serving.wait(&asked, caught(response)).await;
-                    if let Some(rest) = serving.respond(asked, outcome) {
+                    // Nobody waits for the answer to a call that was cancelled.
+                    if let Some(outcome) = serving.wait(&asked, caught(response)).await
+                        && let Some(rest) = serving.respond(asked, outcome)
+                    {
                         rest.await;
                     }
                 }))
@@ -132,19 +135,17 @@ impl Serving {
         self: &Arc<Self>,
         asked: &Asked,
         response: impl Future<Output = Result<RpcResponse>> + Send,
-    ) -> Result<RpcResponse> {
+    ) -> Option<Result<RpcResponse>> {
         let response = pin!(response);
         let mut response = Within::new(asked.deadline, response);
         // A caller that knows nothing of this protocol cannot cancel, so nobody will ask for it.
-        let Some(open) = self.open(asked.call.unwrap_or_else(CallId::random), &asked.endpoint, false) else {
-            return Err(crate::rpc::exchange::cancelled_by_peer());
-        };
+        let open = self.open(asked.call.unwrap_or_else(CallId::random), &asked.endpoint, false)?;
         let mut failed = pin!(open.exchange.failed());
         if asked.call.is_none() {
-            return self.race(&mut response, &mut failed).await;
+            return Some(self.race(&mut response, &mut failed).await);
         }
         if let Ok(outcome) = tokio::time::timeout(LONG_CALL, self.race(&mut response, &mut failed)).await {
-            return outcome;
+            return (!open.exchange.is_cancelled()).then_some(outcome);
         }
         let mut outgoing = self.outgoing(&open.exchange, asked.reply.clone(), Kind::Unary);
         outgoing.accept(asked.endpoint.accept(open.exchange.call));
@@ -152,7 +153,8 @@ impl Serving {
         if let Err(status) = outgoing.flush().await {
             tracing::debug!(%status, "a long call could not be accepted");
         }
-        self.race(&mut response, &mut failed).await
+        let outcome = self.race(&mut response, &mut failed).await;
+        (!open.exchange.is_cancelled()).then_some(outcome)
     }
 
     async fn race(
@@ -196,8 +198,6 @@ impl Serving {
                 }
             }
             Ok(_) => crate::call::wrong_kind("the handler of a unary call answered with a stream"),
-            // Nobody waits for it.
-            Err(status) if status.code() == Code::Cancelled && is_peer_cancel(&status) => return None,
             Err(status) => status,
         };
         let (headers, body) = self.fitting(&failure);
@@ -225,20 +225,25 @@ impl Serving {
         outgoing.accept(asked.endpoint.accept(call));
         outgoing.start(&response.metadata);
         open.exchange.lease();
-        tokio::select! {
+        let sent = tokio::select! {
             sent = outgoing.body(response.body, response.trailers) => sent,
             status = open.exchange.failed() => Err(status),
+        };
+        match sent {
+            Err(_) if open.exchange.is_cancelled() => Ok(()),
+            Err(status) => outgoing.end(Err(status), Metadata::new()).await,
+            Ok(()) => Ok(()),
         }
     }
 
-    /// A status as a message; its details stay behind when they would not fit.
-    fn fitting(&self, failure: &Status) -> (Headers, Bytes) {
+    /// A status as a message; what does not fit stays behind.
+    pub(super) fn fitting(&self, failure: &Status) -> (Headers, Bytes) {
         let (headers, body) = status::encode(failure);
-        if body.len() + headers.wire_len() <= self.bus.max_payload() {
+        let most = self.bus.max_payload();
+        if body.len() + headers.wire_len() <= most {
             return (headers, body);
         }
-        let text: String = failure.message().chars().take(1000).collect();
-        status::encode(&Status::new(failure.code(), text))
+        status::encode(&failure.shortened(most.saturating_sub(limits::FRAME_RESERVE_BYTES)))
     }
 
     async fn answer_streaming(
@@ -304,7 +309,7 @@ impl Serving {
             }
         };
         if let Err(status) = outcome
-            && !is_peer_cancel(&status)
+            && !exchange.is_cancelled()
             && let Err(unsent) = outgoing.end(Err(status), Metadata::new()).await
         {
             tracing::debug!(status = %unsent, method = endpoint.method.path, "the end of a stream could not be sent");
@@ -337,8 +342,4 @@ fn unsent(asked: &Asked, sent: Result<()>) {
     if let Err(status) = sent {
         tracing::debug!(%status, method = asked.endpoint.method.path, "a reply could not be sent");
     }
-}
-
-fn is_peer_cancel(status: &Status) -> bool {
-    status.code() == Code::Cancelled && status.error_info().is_some_and(|info| info.reason == reason::CANCELLED)
 }

@@ -126,7 +126,7 @@ impl Serving {
     }
 
     pub(super) fn refuse(&self, reply: &Subject, refusal: &Status) {
-        let (headers, body) = status::encode(refusal);
+        let (headers, body) = self.fitting(refusal);
         self.bus.post(Message::new(reply.clone(), body).with_headers(headers));
     }
 
@@ -312,8 +312,9 @@ fn parse_timeout(header: &str) -> Result<Duration> {
     match header.trim().parse::<u64>() {
         Ok(us) if us > 0 => Ok(Duration::from_micros(us)),
         _ => {
+            let begins: String = header.chars().take(40).collect();
             let message =
-                format!("{} must be microseconds, a whole number above 0, and is {header:?}", status::TIMEOUT);
+                format!("{} must be microseconds, a whole number above 0, and is {begins:?}", status::TIMEOUT);
             Err(Status::made_here(Code::InvalidArgument, reason::INVALID_TIMEOUT, message))
         }
     }

@@ -51,6 +51,7 @@ impl<T: Message> Encoder<T> {
         match self.messages.poll_each(cx, &mut take) {
             Pause::Enough | Pause::Pending => {}
             Pause::Refused(message) => self.held = Some(message),
+            Pause::End(failure) if self.call.is_some() => self.end = Some(failure.map(Status::may_have_run)),
             Pause::End(failure) => self.end = Some(failure),
         }
     }

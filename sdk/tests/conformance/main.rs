@@ -8,8 +8,10 @@ mod calls;
 mod deadlines;
 mod echo;
 mod fixture;
+mod gateway;
 mod large;
 mod serving;
+mod statuses;
 mod streams;
 
 /// Runs each case on each transport, as a test of its own.
