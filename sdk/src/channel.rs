@@ -168,7 +168,7 @@ impl ChannelBuilder {
     }
 
     /// The largest message to send or accept, in bytes, one of a stream as well. Beyond it the call fails with
-    /// `RESOURCE_EXHAUSTED`, and of a stream what came before has arrived. Default: 64 MiB. A server in this
+    /// `RESOURCE_EXHAUSTED`, and of a stream of responses what came before arrives. Default: 64 MiB. A server in this
     /// process is called without a limit.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.transport.max_message_bytes = bytes;

@@ -39,6 +39,10 @@ pub const WINDOW_GROWTH: u64 = 4;
 /// puts around them, leave little of that.
 pub const FRAME_BYTES: usize = 8_000;
 
+/// Frames of a stream that may wait to be read, however little is in each. Whoever follows the protocol comes to
+/// half of it at most.
+pub const WAITING_FRAMES: usize = (2 * WINDOW_MESSAGES * WINDOW_GROWTH) as usize;
+
 /// The largest piece of a message that does not fit a frame.
 pub const PART_BYTES: usize = 128 * 1024;
 

@@ -43,6 +43,8 @@ struct State {
     /// Frames with content, in order, unread.
     frames: VecDeque<Frame>,
     last_seq: u64,
+    /// Whether metadata has come: it comes once.
+    has_metadata: bool,
     receive: ReceiveWindow,
     send: SendWindow,
     sent_seq: u64,
@@ -60,6 +62,24 @@ struct State {
 }
 
 impl State {
+    /// Charges what a frame takes while it waits to be read; `false` if it is more than the other side may send.
+    ///
+    /// What costs no credit must not pile up either: metadata that nobody reads, frames with nothing in them,
+    /// bytes of fields that nobody knows.
+    fn admit(&mut self, frame: &mut Frame) -> bool {
+        if self.has_metadata {
+            frame.head.metadata = None;
+        }
+        self.has_metadata |= frame.head.metadata.is_some();
+        if frame.is_loose(!self.frames.is_empty()) {
+            frame.tighten();
+        }
+        match (frame.messages, frame.bytes()) {
+            (0, 0) => frame.head.metadata.is_some() || frame.head.end.is_some(),
+            (messages, bytes) => self.frames.len() < limits::WAITING_FRAMES && self.receive.arrive(messages, bytes),
+        }
+    }
+
     fn beat(&self, call: String) -> CallState {
         CallState { call, sent: self.sent_seq, credit: Some(self.receive.granted()), over: false }
     }
@@ -79,6 +99,7 @@ impl Exchange {
             reply: None,
             frames: VecDeque::new(),
             last_seq: 0,
+            has_metadata: false,
             receive: ReceiveWindow::new(),
             send: SendWindow::new(),
             sent_seq: 0,
@@ -137,11 +158,7 @@ impl Exchange {
             state.ended = frame.head.end.is_some();
             // A caller whose accept was lost has nobody to ask, and must not wait forever.
             state.confirmed.get_or_insert_with(Instant::now);
-            let part_bytes = frame.head.part.as_ref().map_or(0, |part| part.data.len());
-            let honest = match frame.messages > 0 || part_bytes > 0 {
-                true => state.receive.arrive(frame.messages, frame.entries.len() + part_bytes),
-                false => true,
-            };
+            let honest = state.admit(&mut frame);
             state.frames.push_back(frame);
             (!honest).then(|| {
                 let message = "the other side sent more than it had credit for";
@@ -338,4 +355,81 @@ pub(crate) fn peer_lost() -> Status {
 
 pub(crate) fn cancelled_by_peer() -> Status {
     Status::made_here(Code::Cancelled, reason::CANCELLED, "the caller cancelled the call")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, Bytes};
+
+    use super::*;
+    use crate::{
+        message::BatchWriter,
+        wire::frame::{self, End, Entries, Head, Part},
+    };
+
+    fn exchange() -> Exchange {
+        Exchange::new(CallId::random(), Subject::from_static("s"), 0, true)
+    }
+
+    fn deliver(exchange: &Exchange, payload: &Bytes) {
+        exchange.deliver(Message::new(Subject::from_static("s"), payload.clone()));
+    }
+
+    fn failure(exchange: &Exchange) -> Option<Code> {
+        exchange.lock().failure.as_ref().map(Status::code)
+    }
+
+    fn with_message(seq: u64, message: &[u8]) -> Bytes {
+        let mut batch = BatchWriter::with_capacity(message.len());
+        batch.push(message.len(), |buffer| buffer.put_slice(message));
+        batch.finish(false).into_frame(&Head { seq, ..Head::default() })
+    }
+
+    #[test]
+    fn what_costs_no_credit_does_not_pile_up() {
+        let metadata = |seq| Head { seq, metadata: Some(Entries::default()), ..Head::default() };
+        let nothing = |seq| Head { seq, ..Head::default() };
+        let crumb = |seq| Head { seq, part: Some(Part { data: "x".into(), total: u64::MAX }), ..Head::default() };
+        let piles: [(&dyn Fn(u64) -> Head, usize); 3] =
+            [(&metadata, 1), (&nothing, 0), (&crumb, limits::WAITING_FRAMES)];
+        for (head, most) in piles {
+            let exchange = exchange();
+            for seq in 1..=most as u64 {
+                deliver(&exchange, &frame::control(&head(seq)));
+            }
+            assert_eq!(failure(&exchange), None, "{most}");
+            deliver(&exchange, &frame::control(&head(most as u64 + 1)));
+            assert_eq!(failure(&exchange), Some(Code::ResourceExhausted), "{most}");
+        }
+        let nothing = Head { seq: 1, part: Some(Part::default()), ..Head::default() };
+        assert!(Frame::decode(frame::control(&nothing)).is_err());
+    }
+
+    #[test]
+    fn what_an_honest_sender_says_beside_its_messages_costs_nothing() {
+        let exchange = exchange();
+        let metadata = Head { seq: 1, metadata: Some(Entries::default()), ..Head::default() };
+        let end = Head { seq: 3, end: Some(Box::new(End::default())), ..Head::default() };
+        for payload in [frame::control(&metadata), with_message(2, b"x"), frame::control(&end)] {
+            deliver(&exchange, &payload);
+        }
+        assert_eq!(failure(&exchange), None);
+        assert_eq!(exchange.lock().frames.len(), 3);
+    }
+
+    #[test]
+    fn a_frame_that_waits_keeps_what_it_has_and_nothing_else() {
+        let exchange = exchange();
+        // Field 15, which nobody knows.
+        let unknown = [&with_message(1, b"x")[..], &[0x7a, 0x80, 0x80, 0x40], &vec![0; 1 << 20]].concat().into();
+        let small = with_message(2, b"x");
+        let large = with_message(3, &[0; 8_000]);
+        for payload in [&unknown, &small, &large] {
+            deliver(&exchange, payload);
+        }
+        assert_eq!(failure(&exchange), None);
+        assert!(unknown.is_unique(), "a megabyte for a message of a byte");
+        assert!(small.is_unique(), "what it was read with for a message of a byte");
+        assert!(!large.is_unique(), "copied without need");
+    }
 }

@@ -27,9 +27,6 @@ use crate::{
 /// The token that beats arrive on: no call is called that.
 pub(crate) const BEAT_TOKEN: &str = "_beat";
 
-/// States in one beat: some 40 bytes each, well below any `max_payload`.
-pub(crate) const BEAT_CALLS: usize = 4_096;
-
 /// Where the replies of one connection's calls arrive: one subscription, one task, one map.
 ///
 /// async-nats has a router of its own behind `Client::request`. It keeps an entry for every request
@@ -46,6 +43,8 @@ impl Inbox {
     pub(crate) async fn open(bus: &Bus) -> Result<Self> {
         let prefix = reply::new_inbox(bus.inbox_prefix());
         let calls = Arc::new(Calls::default());
+        // Before there is a subscription that could be denied.
+        let events = bus.events();
         let subscription = bus.listen(Subject::trusted(format!("{prefix}.>")), None).await?;
         let router = Router {
             prefix: prefix.clone(),
@@ -53,7 +52,8 @@ impl Inbox {
             // Weak, or the bus would keep itself alive through its own inbox.
             bus: bus.downgrade(),
             link: bus.link(),
-            events: bus.events(),
+            events,
+            denied: None,
         };
         let router = AbortOnDropHandle::new(tokio::spawn(router.run(subscription)));
         let bundles = AbortOnDropHandle::new(tokio::spawn(bus.run_bundle()));
@@ -84,6 +84,8 @@ struct Router {
     bus: WeakBus,
     link: watch::Receiver<Link>,
     events: broadcast::Receiver<BusEvent>,
+    /// Why no reply will come, on this connection: that call may only be made after it was told.
+    denied: Option<Status>,
 }
 
 impl Router {
@@ -103,7 +105,10 @@ impl Router {
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => break,
                 },
-                _ = beats.tick() => self.beat(),
+                _ = beats.tick() => {
+                    self.beat();
+                    self.fail_unheard();
+                }
                 () = &mut check => check.as_mut().reset(self.calls.fail_silent()),
                 message = subscription.next() => match message {
                     Some(message) => {
@@ -133,6 +138,8 @@ impl Router {
     /// Fails what was in flight on a connection that is gone: its replies will never come.
     fn fail_lost(&mut self) {
         let link = self.link.borrow_and_update().clone();
+        // The next one may have other rights.
+        self.denied = None;
         if let Some(status) = &link.closed {
             return self.calls.fail(&status.clone().may_have_run(), |_| true);
         }
@@ -140,7 +147,7 @@ impl Router {
         self.calls.fail(&status, |exchange| exchange.epoch < link.epoch || (!link.up && exchange.epoch == link.epoch));
     }
 
-    fn fail_denied(&self, event: &BusEvent) {
+    fn fail_denied(&mut self, event: &BusEvent) {
         match event {
             BusEvent::PublishDenied(subject) => {
                 let message = format!("the broker does not let this client publish to {subject}");
@@ -151,9 +158,17 @@ impl Router {
                 let message = format!("the broker does not let this client subscribe to {subject}");
                 let status =
                     Status::made_here(Code::PermissionDenied, reason::PERMISSION_DENIED, message).may_have_run();
-                self.calls.fail(&status, |_| true);
+                self.denied = Some(status);
+                self.fail_unheard();
             }
             _ => {}
+        }
+    }
+
+    /// Fails the calls whose replies this connection may not hear.
+    fn fail_unheard(&self) {
+        if let Some(status) = &self.denied {
+            self.calls.fail(status, |_| true);
         }
     }
 
@@ -170,11 +185,9 @@ impl Router {
         }
         let Some(bus) = self.bus.upgrade() else { return };
         let reply = Subject::trusted(format!("{}.{BEAT_TOKEN}", self.prefix));
-        for (instance, mut calls) in instances {
+        for (instance, calls) in instances {
             let Ok(instance) = Subject::new(instance) else { continue };
-            while !calls.is_empty() {
-                let rest = calls.split_off(calls.len().min(BEAT_CALLS));
-                let beat = Beat { calls: std::mem::replace(&mut calls, rest) };
+            for beat in Beat::of(calls, bus.max_payload()) {
                 bus.post(Message::new(instance.clone(), beat.encode_to_vec()).with_reply(reply.clone()));
             }
         }

@@ -108,7 +108,7 @@ impl Incoming {
     }
 
     fn take_in(&mut self, frame: Frame) -> Result<Option<Batch>> {
-        let Frame { head, entries, messages } = frame;
+        let Frame { head, entries, messages, .. } = frame;
         let mut batch = None;
         if let Some(part) = head.part {
             batch = self.assemble(part)?;

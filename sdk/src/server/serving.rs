@@ -122,7 +122,8 @@ impl Serving {
     }
 
     fn may_answer(&self, reply: &Subject) -> bool {
-        reply::is_inbox(reply.as_str()) || reply.as_str().starts_with(self.bus.inbox_prefix())
+        let own = reply.as_str().strip_prefix(self.bus.inbox_prefix());
+        reply::is_inbox(reply.as_str()) || own.is_some_and(|rest| rest.starts_with('.'))
     }
 
     pub(super) fn refuse(&self, reply: &Subject, refusal: &Status) {
@@ -220,9 +221,9 @@ impl Serving {
                 None => CallState { call: state.call, over: true, ..CallState::default() },
             })
         });
-        let answer = Beat { calls: calls.collect() };
-        if let Some(reply) = message.reply.clone().filter(|reply| self.may_answer(reply)) {
-            self.bus.post(Message::new(reply, answer.encode_to_vec()));
+        let Some(reply) = message.reply.clone().filter(|reply| self.may_answer(reply)) else { return };
+        for answer in Beat::of(calls.collect(), self.bus.max_payload()) {
+            self.bus.post(Message::new(reply.clone(), answer.encode_to_vec()));
         }
     }
 

@@ -67,6 +67,10 @@ impl<T> Decoder<T> {
     }
 
     fn poll_batch(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Batch>>> {
+        // Looked at even while there are messages: a stream which always has more would never end.
+        if self.deadline.as_ref().is_some_and(|deadline| deadline.deadline() <= Instant::now()) {
+            return Poll::Ready(Some(Err(exceeded())));
+        }
         // Once a batch, so that a stream which always has more does not starve its neighbours.
         ready!(pin!(tokio::task::coop::consume_budget()).poll(cx));
         let batch = self.batches.poll_batch(cx, Room::FRAME);

@@ -138,6 +138,8 @@ pub(crate) struct Frame {
     pub(crate) entries: Bytes,
     /// How many entries there are.
     pub(crate) messages: usize,
+    /// What it came in, which its entries keep in memory: with what else it says, and what nobody knows.
+    wire_bytes: usize,
 }
 
 impl Frame {
@@ -153,7 +155,7 @@ impl Frame {
     }
 
     fn read(payload: Bytes) -> Option<Self> {
-        let mut frame = Self::default();
+        let mut frame = Self { wire_bytes: payload.len(), ..Self::default() };
         // Where the entries of one run lie; frames of ours have them in one run.
         let mut run = 0..0;
         let mut scattered: Option<Vec<u8>> = None;
@@ -183,6 +185,9 @@ impl Frame {
             }
             frame.head.merge_field(tag, wire_type, &mut rest, DecodeContext::default()).ok()?;
         }
+        if frame.head.part.as_ref().is_some_and(|part| part.data.is_empty()) {
+            return None; // it would cost its sender nothing
+        }
         frame.entries = match scattered {
             Some(mut entries) => {
                 entries.put_slice(payload.get(run)?);
@@ -191,6 +196,42 @@ impl Frame {
             None => payload.slice(run),
         };
         Some(frame)
+    }
+}
+
+impl Frame {
+    /// The bytes of its messages, or of its piece of one.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.len() + self.head.part.as_ref().map_or(0, |part| part.data.len())
+    }
+
+    /// Whether it may keep a lot in memory beside what it has: the payload it came in, or what a small one was
+    /// read with, some 64 KiB.
+    pub(crate) fn is_loose(&self, waits: bool) -> bool {
+        const SMALL: usize = 4_096;
+        let bytes = self.bytes();
+        self.wire_bytes > 2 * bytes + SMALL || (waits && bytes < SMALL)
+    }
+
+    /// Keeps what it has and nothing else.
+    pub(crate) fn tighten(&mut self) {
+        self.entries = Bytes::copy_from_slice(&self.entries);
+        if let Some(part) = &mut self.head.part {
+            part.data = Bytes::copy_from_slice(&part.data);
+        }
+    }
+}
+
+impl Beat {
+    /// All these calls, in beats that a broker of this `max_payload` takes.
+    pub(crate) fn of(calls: Vec<CallState>, max_payload: usize) -> impl Iterator<Item = Self> {
+        /// What one takes at most: an id of 22 characters, and three numbers.
+        const CALL_BYTES: usize = 64;
+        let calls_each = (max_payload / 2 / CALL_BYTES).clamp(1, 4_096);
+        let mut calls = calls.into_iter().peekable();
+        std::iter::from_fn(move || {
+            calls.peek().is_some().then(|| Self { calls: calls.by_ref().take(calls_each).collect() })
+        })
     }
 }
 
@@ -282,6 +323,20 @@ mod tests {
         assert!(next_entry(&mut frame.entries)?.is_some() && next_entry(&mut frame.entries)?.is_some());
         assert!(next_entry(&mut frame.entries)?.is_none());
         Ok(())
+    }
+
+    #[test]
+    fn beats_are_what_a_broker_takes_and_leave_no_call_out() {
+        let credit = Some(Credit { messages: u64::MAX, bytes: u64::MAX });
+        let call = || CallState { call: "x".repeat(22), sent: u64::MAX, credit, over: true };
+        for max_payload in [0, 100, 1_024, 16_384, 1 << 20] {
+            for calls in [0, 1, 100, 10_000] {
+                let beats: Vec<_> = Beat::of(vec![call(); calls], max_payload).collect();
+                assert_eq!(beats.iter().map(|beat| beat.calls.len()).sum::<usize>(), calls);
+                assert!(beats.iter().all(|beat| beat.encoded_len() <= max_payload.max(100)), "{max_payload}");
+            }
+        }
+        assert_eq!(Beat::of(Vec::new(), 100).count(), 0);
     }
 
     proptest! {

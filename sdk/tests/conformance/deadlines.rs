@@ -15,6 +15,7 @@ cases!(
     a_timeout_of_zero_never_starts,
     a_stream_has_a_deadline_only_when_asked,
     a_stream_ends_at_its_deadline,
+    a_stream_that_always_has_more_ends_at_its_deadline,
     a_call_within_another_has_no_more_than_is_left,
 );
 
@@ -92,6 +93,21 @@ async fn a_stream_ends_at_its_deadline(fixture: &Fixture) {
     assert_eq!(numbers.message().await.expect_err("the deadline").code(), Code::DeadlineExceeded);
     assert!(numbers.message().await.expect("the end").is_none());
     fixture.watch.running.becomes(0, "the handler is dropped").await;
+}
+
+async fn a_stream_that_always_has_more_ends_at_its_deadline(fixture: &Fixture) {
+    let request = CountRequest { messages: u64::MAX, ..CountRequest::default() };
+    let mut numbers = fixture.echo.count(request).timeout(Duration::from_millis(300)).await.expect("a stream");
+    let read = async {
+        loop {
+            match numbers.message().await {
+                Ok(number) => assert!(number.is_some(), "it has no end"),
+                Err(status) => break status,
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(20), read).await.expect("it ends");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 
 /// Answers by asking another: with the whole of its own timeout, if it could.
