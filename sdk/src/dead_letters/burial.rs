@@ -40,14 +40,14 @@ impl Burial {
         Ok(())
     }
 
-    /// Writes a letter, in two halves if it is too large for one message.
+    /// Writes a letter, in two parts if it is too large for one message.
     async fn write(&self, letter: &DeadLetter, id: &str) -> Result<PublishAck> {
         match self.publish(letter.to_message(id)?, &letter.stream).await {
             Err(status) if is_too_large(&status) => {
-                let mut half = letter.clone();
-                let rest = half.split(id)?;
-                half.rest = Some(self.publish(rest, &letter.stream).await?.sequence);
-                self.publish(half.to_message(id)?, &letter.stream).await
+                let mut first = letter.clone();
+                let rest = first.split(id)?;
+                first.rest = Some(self.publish(rest, &letter.stream).await?.sequence);
+                self.publish(first.to_message(id)?, &letter.stream).await
             }
             ack => ack,
         }

@@ -28,8 +28,10 @@ pub(super) mod header {
     pub(crate) const ATTEMPTS: &str = "Subwire-Dead-Attempts";
     pub(crate) const FIRST_TIME: &str = "Subwire-Dead-First-Time";
     pub(crate) const LAST_TIME: &str = "Subwire-Dead-Last-Time";
-    /// Where the rest of the payload lies.
+    /// Where the rest of the message lies.
     pub(crate) const REST: &str = "Subwire-Dead-Rest";
+    /// In that rest: so many bytes of its payload are the headers of the message. The payload goes on behind.
+    pub(crate) const REST_HEADERS: &str = "Subwire-Dead-Rest-Headers";
     /// In front of the names that the message itself had.
     pub(crate) const ORIGINAL: &str = "Subwire-Original-";
     /// In a message that was replayed: the id that it had before.
@@ -66,7 +68,7 @@ pub struct DeadLetter {
     pub first_time: SystemTime,
     /// When it was set aside.
     pub last_time: SystemTime,
-    /// Where the rest of its payload lies, until that is read.
+    /// Where the rest of it lies.
     pub(super) rest: Option<u64>,
 }
 
@@ -190,21 +192,35 @@ impl DeadLetter {
         })
     }
 
-    /// Takes off the second half of the payload, as a message of its own: for what is too large with all
-    /// these headers around it.
+    /// Takes off the headers and the second part of the payload, as a message of its own: for what is too large
+    /// with all that a letter adds. Each of the two parts is about half of it.
     pub(super) fn split(&mut self, id: &str) -> Result<Message> {
-        let rest = self.payload.split_off(self.payload.len() / 2);
+        let mut rest = write_headers(&std::mem::take(&mut self.headers)).into_bytes();
+        let headers = rest.len();
+        let keep = ((headers + self.payload.len()) / 2).min(self.payload.len());
+        rest.extend_from_slice(&self.payload.split_off(keep));
         let message = Message::new(subject(&self.stream, &self.consumer)?, rest);
-        Ok(message.with_header(header::ID, format!("{id}:rest")))
+        let message = message.with_header(header::ID, format!("{id}:rest"));
+        Ok(message.with_header(header::REST_HEADERS, headers.to_string()))
     }
 
     /// Puts back what [`split`](Self::split) took off.
-    pub(super) fn join(&mut self, rest: &Bytes) {
-        let mut whole = BytesMut::with_capacity(self.payload.len() + rest.len());
+    ///
+    /// # Errors
+    /// `DATA_LOSS` for what is no rest of a letter.
+    pub(super) fn join(&mut self, rest: &Message) -> Result<()> {
+        let Some((headers, payload)) = read_rest(rest) else {
+            let message = format!("the second part of the letter in place {} cannot be read", self.place);
+            return Err(Status::made_here(Code::DataLoss, reason::MALFORMED_EVENT, message));
+        };
+        let mut whole = BytesMut::with_capacity(self.payload.len() + payload.len());
         whole.extend_from_slice(&self.payload);
-        whole.extend_from_slice(rest);
+        whole.extend_from_slice(payload);
         self.payload = whole.freeze();
-        self.rest = None;
+        for (name, value) in headers.iter() {
+            self.headers.append(name.to_owned(), value);
+        }
+        Ok(())
     }
 
     /// The message again, under an id that its stream has not seen: it may still know the old one, and
@@ -228,6 +244,26 @@ impl DeadLetter {
 /// Where the letters of a consumer go.
 fn subject(stream: &str, consumer: &str) -> Result<Subject> {
     Subject::new(format!("{}.{stream}.{consumer}", super::PREFIX))
+}
+
+/// A line for each, its value percent-encoded: nothing in it ends the line.
+fn write_headers(headers: &Headers) -> String {
+    headers.iter().map(|(name, value)| format!("{name}:{}\n", percent::encode(value))).collect()
+}
+
+/// The headers and the part of the payload that the rest of a letter has.
+fn read_rest(rest: &Message) -> Option<(Headers, &[u8])> {
+    let length = match rest.headers.get(header::REST_HEADERS) {
+        Some(length) => length.trim().parse().ok()?,
+        None => 0,
+    };
+    let (lines, payload) = rest.payload.split_at_checked(length)?;
+    let mut headers = Headers::new();
+    for line in std::str::from_utf8(lines).ok()?.lines() {
+        let (name, value) = line.split_once(':')?;
+        headers.append(name.to_owned(), percent::decode(value));
+    }
+    Some((headers, payload))
 }
 
 /// At most so many bytes of `text`, and whole characters.
@@ -280,14 +316,36 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_in_two_halves_comes_together_again() -> Result<()> {
-        let mut letter = letter();
-        let rest = letter.split("id")?;
-        assert_eq!((&letter.payload[..], &rest.payload[..]), (&b"wh"[..], &b"ole"[..]));
-        letter.join(&rest.payload);
-        assert_eq!(&letter.payload[..], b"whole");
-        assert!(DeadLetter::from_stored(stored(rest)).is_none(), "the rest alone is no letter");
+    fn a_letter_in_two_parts_comes_together_again() -> Result<()> {
+        let mut headers = Headers::new();
+        for (name, value) in [("a", " x: y "), ("b", "1\r\nc:2"), ("b", "\u{1f980}%"), ("d", "")] {
+            headers.append(name, value);
+        }
+        for (headers, payload, kept) in
+            [(Headers::new(), 10, 5), (headers.clone(), 0, 0), (headers.clone(), 10, 10), (headers, 100, 73)]
+        {
+            let whole = DeadLetter { headers, payload: vec![b'x'; payload].into(), ..letter() };
+            let mut first = whole.clone();
+            let rest = first.split("id")?;
+            assert!(first.headers.is_empty() && first.payload.len() == kept, "{first:?}");
+            assert_eq!(rest.headers.get("Nats-Msg-Id"), Some("id:rest"));
+            assert!(DeadLetter::from_stored(stored(rest.clone())).is_none(), "the rest alone is no letter");
+            first.join(&rest)?;
+            assert_eq!(format!("{first:?}"), format!("{whole:?}"));
+        }
         Ok(())
+    }
+
+    #[test]
+    fn what_is_no_rest_of_a_letter_is_an_error() {
+        let rest = |headers: &str, payload: &'static str| {
+            let message = Message::new(Subject::from_static("dlq.orders.billing"), payload);
+            letter().join(&message.with_header(header::REST_HEADERS, headers.to_owned()))
+        };
+        assert!(rest("4", "a:b\nwhole").is_ok());
+        for (headers, payload) in [("many", "a:b\n"), ("5", "a:b\n"), ("4", "a b\n"), ("1", "\u{e9}:b\n")] {
+            assert_eq!(rest(headers, payload).expect_err(payload).code(), Code::DataLoss);
+        }
     }
 
     #[test]

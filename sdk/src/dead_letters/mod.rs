@@ -142,16 +142,15 @@ impl DeadLetters {
         }
     }
 
-    /// With the second half of its payload, if that lies elsewhere.
+    /// With the rest of it, if that lies elsewhere.
     async fn whole(&self, mut letter: DeadLetter) -> Result<DeadLetter> {
         if let Some(rest) = letter.rest {
             let found = self.streams.get_message(&self.stream, &Get::Sequence(rest), false).await?;
             let Some(found) = found else {
-                let message = format!("the letter in place {} has lost its second half, place {rest}", letter.place);
+                let message = format!("the letter in place {} has lost its second part, place {rest}", letter.place);
                 return Err(Status::made_here(Code::DataLoss, reason::MESSAGE_NOT_FOUND, message));
             };
-            letter.join(&found.message.payload);
-            letter.rest = Some(rest);
+            letter.join(&found.message)?;
         }
         Ok(letter)
     }

@@ -72,7 +72,7 @@ pub(crate) fn refused(error: u32, http: u16, description: &str) -> Status {
         n::WRONG_LAST_SEQUENCE | n::WRONG_LAST_SEQUENCE_CONSTANT | n::WRONG_LAST_ID => {
             (Code::Aborted, reason::WRONG_SEQUENCE)
         }
-        n::STREAM_MESSAGE_TOO_LARGE => (Code::ResourceExhausted, reason::TOO_LARGE_MESSAGE),
+        n::STREAM_MESSAGE_TOO_LARGE | n::HEADERS_TOO_LARGE => (Code::ResourceExhausted, reason::TOO_LARGE_MESSAGE),
         n::INSUFFICIENT_RESOURCES
         | n::STORAGE_EXCEEDED
         | n::MEMORY_EXCEEDED

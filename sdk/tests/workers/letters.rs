@@ -2,7 +2,7 @@
 
 use subwire::{
     Code, Discard, Outcome, Status, StreamSpec,
-    bus::{Message, Subject},
+    bus::{Headers, Message, Subject},
 };
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ on_both_buses!(
     a_letter_is_written_once,
     another_message_in_the_same_place_is_another_letter,
     a_large_message_is_set_aside_whole,
+    a_message_of_many_headers_is_set_aside_whole,
     letters_may_lie_elsewhere,
 );
 
@@ -204,7 +205,39 @@ async fn a_large_message_is_set_aside_whole(broker: Broker) {
         Streams::new(&broker.bus).message("TESTING", ack.sequence).await.expect("an answer").expect("a message");
     assert!(again.message.payload == bytes && again.message.headers.get("tenant") == Some("acme"));
     let left = Streams::new(&broker.bus).info("dead-letters").await.expect("a stream");
-    assert_eq!(left.messages, 0, "both halves are gone");
+    assert_eq!(left.messages, 0, "both parts are gone");
+}
+
+async fn a_message_of_many_headers_is_set_aside_whole(broker: Broker) {
+    // A stream takes 64 KiB of them, and a letter has longer names.
+    let mut headers = Headers::new();
+    headers.append("Nats-Msg-Id", "many");
+    for n in 0..2_500 {
+        headers.append(format!("h{n}"), "some value");
+    }
+    let message = Message::new(Subject::new("testing.note.me").expect("legal"), "of me").with_headers(headers.clone());
+    Events::new(&broker.bus).publish(message).await.expect("stored");
+    let handler = async |_: Delivery, _: Message| -> Result<()> { Err(Status::data_loss("too many")) };
+    let worker = started(Worker::builder(&broker.bus).handle(&consumer(), handler)).await;
+    let letters = broker.letters_when(1).await;
+    broker.done().await;
+    let counts = worker.monitor().counts();
+    stopped(worker).await;
+    assert_eq!((letters.len(), counts.burials_failed, &letters[0].payload[..]), (1, 0, &b"of me"[..]));
+    assert!(sorted(&letters[0].headers) == sorted(&headers), "{:?}", letters[0].headers);
+    let ack = DeadLetters::new(&broker.bus).replay(letters[0].place).await.expect("stored");
+    let streams = Streams::new(&broker.bus);
+    let again = streams.message("TESTING", ack.sequence).await.expect("an answer").expect("a message");
+    let value = |name| again.message.headers.get(name);
+    assert_eq!((value("h0"), value("h2499"), value("h2500")), (Some("some value"), Some("some value"), None));
+    assert_eq!(streams.info("dead-letters").await.expect("a stream").messages, 0, "both parts are gone");
+}
+
+/// What a client of NATS receives has lost its order.
+fn sorted(headers: &Headers) -> Vec<(&str, &str)> {
+    let mut sorted: Vec<_> = headers.iter().collect();
+    sorted.sort_unstable();
+    sorted
 }
 
 async fn letters_may_lie_elsewhere(broker: Broker) {

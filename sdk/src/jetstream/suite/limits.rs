@@ -20,6 +20,7 @@ on_both! {
     a_full_subject_makes_room_in_a_stream_that_refuses,
     a_full_subject_refuses_if_told_so,
     a_message_may_be_too_large,
+    headers_may_be_too_many,
     old_messages_go,
     what_goes_is_not_pending,
     places_are_not_used_twice,
@@ -129,6 +130,15 @@ async fn a_message_may_be_too_large(fixture: Fixture) {
     assert_eq!(kind(fixture.publish(message("s.a", &"x".repeat(31))).await), too_large);
     // Headers count too.
     assert_eq!(kind(fixture.publish(asking("s.a", "X-Long-Header", "value")).await), too_large);
+}
+
+async fn headers_may_be_too_many(fixture: Fixture) {
+    fixture.stream(&spec()).await;
+    let around = "NATS/1.0\r\nX-Kind: \r\n\r\n".len();
+    let with = |bytes: usize| asking("s.a", "X-Kind", &"x".repeat(bytes - around));
+    fixture.publish(with(65_535)).await.expect("it is stored");
+    let too_large = refusal(Code::ResourceExhausted, reason::TOO_LARGE_MESSAGE);
+    assert_eq!(kind(fixture.publish(with(65_536)).await), too_large);
 }
 
 async fn old_messages_go(fixture: Fixture) {
