@@ -126,6 +126,14 @@ impl DeadLetter {
         E::decode(self.payload.clone()).map_err(|error| malformed::<E>(&self.subject, error))
     }
 
+    /// Where the letters of a consumer go.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` where the two names are too long for a subject.
+    pub(crate) fn place_of(stream: &str, consumer: &str) -> Result<Subject> {
+        Subject::new(format!("{}.{stream}.{consumer}", super::PREFIX))
+    }
+
     /// What makes it the same letter when it is written twice.
     pub(super) fn id(&self) -> String {
         format!("{}:{}:{}", self.stream, self.sequence, self.consumer)
@@ -150,7 +158,7 @@ impl DeadLetter {
         for (name, value) in self.headers.iter() {
             headers.append(format!("{}{name}", header::ORIGINAL), value);
         }
-        Ok(Message::new(subject(&self.stream, &self.consumer)?, self.payload.clone()).with_headers(headers))
+        Ok(Message::new(Self::place_of(&self.stream, &self.consumer)?, self.payload.clone()).with_headers(headers))
     }
 
     /// From what lies in the stream. `None` for the rest of another letter.
@@ -180,7 +188,8 @@ impl DeadLetter {
             stream: text(header::STREAM)?,
             consumer: text(header::CONSUMER)?,
             sequence: number(header::SEQUENCE)?,
-            subject: Subject::new(text(header::SUBJECT)?).ok()?,
+            // Others may publish to what we would not.
+            subject: Subject::told(text(header::SUBJECT)?)?,
             headers: original,
             payload: payload.clone(),
             code: Code::from_number(i32::try_from(number(header::CODE)?).ok()?),
@@ -199,7 +208,7 @@ impl DeadLetter {
         let headers = rest.len();
         let keep = ((headers + self.payload.len()) / 2).min(self.payload.len());
         rest.extend_from_slice(&self.payload.split_off(keep));
-        let message = Message::new(subject(&self.stream, &self.consumer)?, rest);
+        let message = Message::new(Self::place_of(&self.stream, &self.consumer)?, rest);
         let message = message.with_header(header::ID, format!("{id}:rest"));
         Ok(message.with_header(header::REST_HEADERS, headers.to_string()))
     }
@@ -239,11 +248,6 @@ impl DeadLetter {
         }
         Message::new(self.subject.clone(), self.payload.clone()).with_headers(headers)
     }
-}
-
-/// Where the letters of a consumer go.
-fn subject(stream: &str, consumer: &str) -> Result<Subject> {
-    Subject::new(format!("{}.{stream}.{consumer}", super::PREFIX))
 }
 
 /// A line for each, its value percent-encoded: nothing in it ends the line.
@@ -312,6 +316,16 @@ mod tests {
         assert_eq!(message.headers.get("Nats-Msg-Id"), Some("orders:42:billing"));
         let back = DeadLetter::from_stored(stored(message)).expect("a letter")?;
         assert_eq!(format!("{back:?}"), format!("{letter:?}"));
+        Ok(())
+    }
+
+    #[test]
+    fn what_others_publish_to_is_a_subject_too() -> Result<()> {
+        for subject in ["order..created".to_owned(), "x".repeat(600)] {
+            let letter = DeadLetter { subject: Subject::trusted(subject.clone()), ..letter() };
+            let back = DeadLetter::from_stored(stored(letter.to_message("id")?)).expect("a letter")?;
+            assert_eq!(back.subject.as_str(), subject);
+        }
         Ok(())
     }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     AckPolicy, Code, ConsumerSpec, Result, Status, StreamSpec,
     bus::Bus,
-    dead_letters::{Burial, DeadLetters},
+    dead_letters::{Burial, DeadLetter, DeadLetters},
     jetstream::{Action, JetStream},
     limits,
     status::reason,
@@ -167,8 +167,9 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// `NOT_FOUND`, reason `STREAM_NOT_FOUND`, when the consumer's stream does not exist: apply the specs of
-    /// its schema first. `INVALID_ARGUMENT` for a consumer that is not acknowledged, and for a key of
-    /// something that the handler does not take. `UNAVAILABLE` when the broker cannot be reached.
+    /// its schema first. `INVALID_ARGUMENT` for a consumer that is not acknowledged, for one whose name is
+    /// longer than 507 bytes with that of its stream, and for a key of something that the handler does not
+    /// take. `UNAVAILABLE` when the broker cannot be reached.
     pub async fn start(self) -> Result<RunningWorker> {
         self.check()?;
         let backstop = match self.backstop {
@@ -223,6 +224,10 @@ impl WorkerBuilder {
         let invalid = |message| Err(Status::made_here(Code::InvalidArgument, reason::INVALID_CONFIG, message));
         if self.consumer.ack != AckPolicy::Explicit {
             return invalid(format!("a worker acknowledges, and the consumer {} is not to be", self.consumer.name));
+        }
+        // Better now than when the first message cannot be set aside.
+        if let Err(status) = DeadLetter::place_of(&self.consumer.stream, &self.consumer.name) {
+            return invalid(format!("what this worker sets aside would have no place: {}", status.message()));
         }
         match self.keys.stray(&*self.handler.0) {
             Some(name) => invalid(format!("no handler takes {name}, by which messages are to be ordered")),

@@ -22,6 +22,7 @@ on_both_buses!(
     a_large_message_is_set_aside_whole,
     a_message_of_many_headers_is_set_aside_whole,
     letters_may_lie_elsewhere,
+    long_names_are_refused_before_a_letter_needs_them,
 );
 
 /// Sets everything aside.
@@ -250,4 +251,19 @@ async fn letters_may_lie_elsewhere(broker: Broker) {
     stopped(worker).await;
     let names = Streams::new(&broker.bus).names().await.expect("names");
     assert_eq!(names, ["TESTING", "graveyard"]);
+}
+
+async fn long_names_are_refused_before_a_letter_needs_them(broker: Broker) {
+    let (stream, subject) = ("s".repeat(255), Subject::new("long.names").expect("legal"));
+    Streams::new(&broker.bus).apply(StreamSpec::new(stream.clone(), ["long.names"])).await.expect("applied");
+    let worker = |consumer: usize| {
+        let spec = ConsumerSpec::new(stream.clone(), "c".repeat(consumer));
+        let handler = async |_: Delivery, _: Message| -> Result<()> { Err(Status::data_loss("never")) };
+        Worker::builder(&broker.bus).handle(&spec, handler)
+    };
+    assert_eq!(worker(253).start().await.expect_err("refused").code(), Code::InvalidArgument);
+    let worker = started(worker(252)).await;
+    Events::new(&broker.bus).publish(Message::new(subject, "a")).await.expect("stored");
+    assert_eq!(broker.letters_when(1).await[0].consumer, "c".repeat(252));
+    stopped(worker).await;
 }
