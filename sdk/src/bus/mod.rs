@@ -94,7 +94,8 @@ impl Bus {
     /// Uses a NATS client that was made elsewhere.
     ///
     /// It cannot be rebuilt when it dies, and refusals for want of permission show as timeouts:
-    /// both need the options it was made with. Prefer [`Bus::nats`].
+    /// both need the options it was made with. Neither does it say how many messages its subscriptions
+    /// buffer: with fewer than 2,000, workers lose some. Prefer [`Bus::nats`].
     pub fn from_client(client: async_nats::Client) -> Self {
         Self::over(Backend::Nats(nats::Nats::from_client(client)))
     }
@@ -241,6 +242,15 @@ impl Bus {
             Backend::Memory(memory) => memory.max_payload(),
             Backend::Nats(nats) => nats.max_payload(),
             Backend::Faulty(faulty) => faulty.inner.max_payload(),
+        }
+    }
+
+    /// Messages that a subscription buffers before it drops some.
+    pub(crate) fn subscription_capacity(&self) -> usize {
+        match &self.0.backend {
+            Backend::Memory(_) => limits::SUBSCRIPTION_MESSAGES,
+            Backend::Nats(nats) => nats.subscription_capacity(),
+            Backend::Faulty(faulty) => faulty.inner.subscription_capacity(),
         }
     }
 

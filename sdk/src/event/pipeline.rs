@@ -54,7 +54,8 @@ pub struct Published {
 
 impl Pipeline {
     pub(super) fn new(streams: JetStream) -> Self {
-        let window = limits::PUBLISH_WINDOW;
+        // Their acknowledgements come to one subscription, with those of others.
+        let window = limits::PUBLISH_WINDOW.min(streams.bus().subscription_capacity() / 2).max(1);
         Self { streams, window, in_flight: VecDeque::new(), ended: 0, published: Published::default() }
     }
 

@@ -104,6 +104,16 @@ async fn a_slow_subscription_counts_what_it_drops() {
     }
 }
 
+#[tokio::test]
+async fn a_subscription_may_be_as_large_as_can_be() {
+    let server = NatsServer::start().await.expect("a server");
+    let options = NatsOptions::new(server.url()).subscription_capacity(usize::MAX);
+    let bus = soon("a connection", Bus::nats(options)).await.expect("connected");
+    let mut large = subscribe(&bus, "large").await;
+    bus.publish(message("large", "1")).await.expect("sent");
+    assert_eq!(next_text(&mut large).await, "1");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_under_load_loses_nothing() {
     let server = NatsServer::start().await.expect("a server");

@@ -43,7 +43,7 @@ use self::{
     supervisor::Supervisor,
 };
 use super::message::{BusEvent, IntoMessage, Link, Message};
-use crate::{Code, Executed, Result, Status, status::reason, wire::subject::Subject};
+use crate::{Code, Executed, Result, Status, limits, status::reason, wire::subject::Subject};
 
 /// How long the server may take to answer a fence.
 const FENCE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ pub(crate) struct Nats {
     outbox: Outbox,
     /// One that was made elsewhere has other users, so it is not closed here.
     owns_client: bool,
+    /// Messages that a subscription buffers.
+    subscription_capacity: usize,
     /// The supervisor and the postman: they end with the bus.
     tasks: JoinSet<()>,
 }
@@ -61,6 +63,7 @@ pub(crate) struct Nats {
 impl Nats {
     pub(crate) async fn connect(options: NatsOptions) -> Result<Self> {
         let shared = Shared::new(options.inbox_prefix.clone());
+        let subscription_capacity = options.subscription_capacity;
         let first = match options.retry_initial_connect {
             true => {
                 // What can be known to be wrong now should not be found out in a log.
@@ -74,7 +77,7 @@ impl Nats {
             shared.set_connection(live.connection.clone());
             supervisor.adopt(&live.connection).await;
         }
-        let mut nats = Self::idle(shared, true);
+        let mut nats = Self::idle(shared, true, subscription_capacity);
         nats.tasks.spawn(supervisor.run(first));
         Ok(nats)
     }
@@ -84,26 +87,29 @@ impl Nats {
         let inbox = client.new_inbox();
         let prefix = inbox.rsplit_once('.').map_or("_INBOX", |(prefix, _)| prefix);
         let shared = Shared::new(prefix.to_owned());
+        // The client does not say; this is its default as well.
+        let subscription_capacity = limits::SUBSCRIPTION_MESSAGES;
         if Handle::try_current().is_err() {
             let message = "a bus over a client must be made inside a tokio runtime";
             shared.shut(Status::failed_precondition(message));
-            return Self { shared, outbox: Outbox::new().0, owns_client: false, tasks: JoinSet::new() };
+            let (outbox, tasks) = (Outbox::new().0, JoinSet::new());
+            return Self { shared, outbox, owns_client: false, subscription_capacity, tasks };
         }
         let live = Live::foreign(client);
         let supervisor = Supervisor::new(shared.clone(), None);
         // Nothing is subscribed yet, so it can be used before the supervisor has run.
         shared.set_connection(live.connection.clone());
         shared.announce(&live.connection);
-        let mut nats = Self::idle(shared, false);
+        let mut nats = Self::idle(shared, false, subscription_capacity);
         nats.tasks.spawn(supervisor.run(Some(live)));
         nats
     }
 
-    fn idle(shared: Arc<Shared>, owns_client: bool) -> Self {
+    fn idle(shared: Arc<Shared>, owns_client: bool, subscription_capacity: usize) -> Self {
         let (outbox, postman) = Outbox::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(postman.run(shared.clone()));
-        Self { shared, outbox, owns_client, tasks }
+        Self { shared, outbox, owns_client, subscription_capacity, tasks }
     }
 
     /// Hands a message to the client; waits while its queue is full, but not for a connection.
@@ -240,6 +246,11 @@ impl Nats {
     /// What the subjects of this connection's replies start with.
     pub(crate) fn inbox_prefix(&self) -> &str {
         &self.shared.inbox_prefix
+    }
+
+    /// Messages that a subscription buffers before it drops some.
+    pub(crate) fn subscription_capacity(&self) -> usize {
+        self.subscription_capacity
     }
 
     /// What the server takes that we are connected to, or were last.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_nats::ConnectOptions;
+use tokio::sync::Semaphore;
 
 use super::{
     address::Addresses,
@@ -166,9 +167,17 @@ impl NatsOptions {
         self
     }
 
-    /// Messages that a subscription buffers before it drops some. Default: 65,536.
+    /// Messages that each subscription of the connection buffers before it drops some: at least 1. Default:
+    /// 65,536.
+    ///
+    /// It holds for your subscriptions and for those of the bus itself. What asks a stream for messages asks
+    /// for half of it at most, and only gets slower: workers, replays, watches of keys, reads of objects. A
+    /// pipeline leaves as many unacknowledged. All else arrives as it is sent: requests to a server, replies and
+    /// acknowledgements, and up to 65,536 frames of each stream. Where more come at once than are buffered, calls
+    /// and publishes end with `DEADLINE_EXCEEDED` and streams with `UNAVAILABLE` (`STREAM_GAP`).
     pub fn subscription_capacity(mut self, messages: usize) -> Self {
-        self.subscription_capacity = messages;
+        // A channel of tokio holds no more.
+        self.subscription_capacity = messages.min(Semaphore::MAX_PERMITS);
         self
     }
 

@@ -77,12 +77,13 @@ impl Remote<'_> {
         self.check_consumer(stream, consumer).await?;
         let inbox = Subject::trusted(reply::new_inbox(self.bus.inbox_prefix()));
         let subscription = self.bus.listen(inbox.clone(), None).await?;
+        let pulls = Pulls::new(Subject::trusted(next), inbox, pull, self.bus.subscription_capacity());
         Ok(Deliveries {
             bus: self.bus.clone(),
             origin: Arc::new(Origin { stream: stream.into(), consumer: consumer.into() }),
             subscription,
             ahead: VecDeque::new(),
-            pulls: Pulls::new(Subject::trusted(next), inbox, pull),
+            pulls,
             signs: Signs::new(self.bus),
             state: State::Flowing,
             epoch: None,

@@ -26,7 +26,7 @@ pub(super) struct Pulls {
     next: Subject,
     inbox: Subject,
     limits: Pull,
-    /// What the consumer takes at most.
+    /// What the consumer takes at most, and the subscription.
     messages_max: usize,
     expires: Duration,
     /// Messages that were asked for and not handed out yet.
@@ -38,9 +38,12 @@ pub(super) struct Pulls {
 }
 
 impl Pulls {
-    pub(super) fn new(next: Subject, inbox: Subject, pull: Pull) -> Self {
-        let limits = Pull { messages: pull.messages.max(1), bytes: pull.bytes.max(PULLS) };
-        Self { next, inbox, limits, messages_max: usize::MAX, expires: EXPIRES, due: 0, size: 0, oversize: false }
+    /// `capacity`: messages that the subscription holds before it drops some. Half of it is asked for: what the
+    /// server says of pulls needs room as well, and so does what still comes of pulls that were given up.
+    pub(super) fn new(next: Subject, inbox: Subject, pull: Pull, capacity: usize) -> Self {
+        let messages_max = (capacity / 2).max(1);
+        let limits = Pull { messages: pull.messages.clamp(1, messages_max), bytes: pull.bytes.max(PULLS) };
+        Self { next, inbox, limits, messages_max, expires: EXPIRES, due: 0, size: 0, oversize: false }
     }
 
     pub(super) fn next(&self) -> &Subject {
@@ -110,7 +113,7 @@ impl Pulls {
 
     /// The consumer takes no larger pulls than this.
     pub(super) fn limit_messages(&mut self, messages: usize) {
-        self.messages_max = messages;
+        self.messages_max = self.messages_max.min(messages);
         self.ask(self.limits.messages);
     }
 
@@ -136,7 +139,11 @@ mod tests {
     use super::*;
 
     fn pulls(messages: usize, bytes: usize) -> Pulls {
-        Pulls::new(Subject::from_static("next"), Subject::from_static("inbox"), Pull { messages, bytes })
+        with_capacity(Pull { messages, bytes }, 65_536)
+    }
+
+    fn with_capacity(pull: Pull, capacity: usize) -> Pulls {
+        Pulls::new(Subject::from_static("next"), Subject::from_static("inbox"), pull, capacity)
     }
 
     fn refill(pulls: &mut Pulls) -> Option<Value> {
@@ -158,6 +165,18 @@ mod tests {
         take(&mut pulls, 1, 10);
         assert_eq!(refill(&mut pulls).expect("a pull")["batch"], 50);
         assert!(refill(&mut pulls).is_none());
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_the_subscription_has_room_for() {
+        for (capacity, most) in [(1, 1), (16, 8), (100, 50), (65_536, 1_000)] {
+            let mut pulls = with_capacity(Pull { messages: 1_000, bytes: 1 << 20 }, capacity);
+            assert_eq!(refill(&mut pulls).expect("a pull")["batch"], most);
+            pulls.lost();
+            pulls.limit_messages(10_000);
+            pulls.ask(1_000);
+            assert_eq!(refill(&mut pulls).expect("a pull")["batch"], most);
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::bus::NatsOptions;
 use crate::{AckPolicy, Code, Executed};
 
 async fn filled(messages: usize) -> (NatsServer, JetStream) {
@@ -35,6 +36,22 @@ async fn no_more_is_here_than_was_asked_for() {
         next(&mut deliveries).await;
         let info = streams.consumer_info("orders", "billing").await.expect("a consumer");
         assert!(info.delivered <= read + 10, "{} of {read}", info.delivered);
+    }
+}
+
+/// One thread, so that the client cannot be read from while it fills the subscription.
+#[tokio::test]
+async fn nothing_is_lost_in_a_small_subscription() {
+    const MESSAGES: u64 = 1_000;
+    let (server, streams) = filled(MESSAGES as usize).await;
+    put_consumer(&streams, billing()).await;
+    let options = NatsOptions::new(server.url()).subscription_capacity(16);
+    let small = JetStream::new(&soon("a connection", Bus::nats(options)).await.expect("connected"));
+    let pull = Pull { messages: 1_000, ..PULL };
+    let mut deliveries = small.pull("orders", "billing", pull).await.expect("a consumer");
+    for sequence in 1..=MESSAGES {
+        let delivered = next(&mut deliveries).await;
+        assert_eq!((delivered.stream_sequence, delivered.attempt), (sequence, 1));
     }
 }
 

@@ -1,7 +1,7 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::{Code, Executed, Status, reason};
+use crate::{Code, Events, Executed, Status, bus::NatsOptions, reason};
 
 fn reason(status: &Status) -> String {
     status.error_info().map(|info| info.reason).unwrap_or_default()
@@ -25,6 +25,19 @@ async fn messages_are_stored_in_their_order_and_acknowledged() {
         assert_eq!((&*ack.stream, ack.sequence, ack.duplicate), ("orders", sequence, false));
     }
     assert_eq!(waiting(&streams), 0);
+}
+
+/// One thread, so that no acknowledgement is read while the client has more of them.
+#[tokio::test]
+async fn a_pipeline_fits_a_small_subscription() {
+    let (server, _streams) = orders().await;
+    let options = NatsOptions::new(server.url()).subscription_capacity(16);
+    let small = soon("a connection", Bus::nats(options)).await.expect("connected");
+    let mut pipeline = Events::new(&small).pipeline();
+    for number in 0..1_000 {
+        pipeline.publish(message("order.new", number.to_string())).await.expect("stored");
+    }
+    assert_eq!(pipeline.finish().await.expect("stored").stored, 1_000);
 }
 
 #[tokio::test]
