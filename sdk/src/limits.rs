@@ -70,6 +70,9 @@ pub const SUBSCRIPTION_MESSAGES: usize = 65_536;
 /// How long a stream may take to acknowledge a message, or to answer anything else.
 pub const STREAM_ANSWER: Duration = Duration::from_secs(5);
 
+/// The longest time that a stream or a consumer is told: 100 years. More is cut to this.
+pub const STREAM_TIME_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// How long publishing to a stream may take, with all attempts, when nobody says.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -11,6 +11,9 @@ pub(super) use self::{link::Faulty, subscription::FaultySubscription};
 use super::{Backend, Bus, Message};
 use crate::limits;
 
+/// The longest that a message is held back. Much more would be later than the clock can say.
+const DELAY_MAX: Duration = Duration::from_secs(3600);
+
 /// What befalls the messages of one connection: for tests of what must survive it.
 ///
 /// It acts on all that the wrapped bus sends and receives, unless told otherwise; each side of a
@@ -90,9 +93,10 @@ impl Faults {
         self
     }
 
-    /// Holds every message back for a time from this range; they keep their order, as on a socket.
+    /// Holds every message back for a time from this range, an hour at most; they keep their order, as on a
+    /// socket. Default: none.
     pub fn delay(mut self, delay: Range<Duration>) -> Self {
-        self.delay = delay;
+        self.delay = delay.start.min(DELAY_MAX)..delay.end.min(DELAY_MAX);
         self
     }
 
@@ -228,5 +232,22 @@ impl fmt::Debug for FaultsControl {
             .field("link", &*self.0.link.borrow())
             .field("counts", &self.counts())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Subject;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_has_an_end() -> crate::Result<()> {
+        let broker = Bus::memory();
+        let (bus, _link) = Faults::seeded(1).delay(Duration::MAX..Duration::MAX).wrap(&broker);
+        let subject = Subject::from_static("late");
+        let mut late = broker.listen(subject.clone(), None).await?;
+        bus.publish(Message::new(subject, "1")).await?;
+        assert!(late.next().await.is_some_and(|message| message.payload == "1"));
+        Ok(())
     }
 }

@@ -7,6 +7,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::{DeadLetters, Letters};
 use crate::{BoxFuture, Result, Status, limits};
 
+/// What a timer can tell apart.
+const PERIOD_MIN: Duration = Duration::from_millis(1);
+
 /// Dead letters to be published again. Await it.
 ///
 /// Letters that are written meanwhile, by those that fail again, are left for the next time. Dropped while
@@ -35,7 +38,8 @@ impl ReplayLetters {
         Self { letters, which, per_second: limits::REPLAYS_PER_SECOND }
     }
 
-    /// At most so many a second; 100 unless said.
+    /// At most so many letters a second: at least 1. Default: 100. Timers count in milliseconds, so that more
+    /// than 1,000 a second are not reached.
     pub fn per_second(mut self, letters: u32) -> Self {
         self.per_second = letters.max(1);
         self
@@ -44,7 +48,8 @@ impl ReplayLetters {
     async fn run(self) -> Result<Replays> {
         let mut replays = Replays::default();
         let mut list = self.letters.list(self.which).await?;
-        let mut ticks = interval_at(Instant::now(), Duration::from_secs(1) / self.per_second);
+        let period = (Duration::from_secs(1) / self.per_second).max(PERIOD_MIN);
+        let mut ticks = interval_at(Instant::now(), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while let Some(letter) = list.next().await {
             ticks.tick().await;

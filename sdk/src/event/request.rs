@@ -4,16 +4,16 @@ use std::{
     fmt,
     future::{IntoFuture, poll_fn},
     marker::PhantomData,
+    pin::pin,
     time::Duration,
 };
-
-use tokio::time::{Instant, timeout_at};
 
 use super::{Event, Received};
 use crate::{
     BoxFuture, Code, Executed, Result, Status,
     bus::{Bus, IntoMessage, Message, Subject},
     call::wrong_kind,
+    layer::deadline::{self, Within},
     limits,
     rpc::{exchange::Arrival, inbox::Registered},
     status::reason,
@@ -45,7 +45,7 @@ pub struct Request<A> {
 }
 
 impl<A: prost::Message + Default> Request<A> {
-    /// How long to wait for the answer; 10 s unless said.
+    /// How long to wait for the answer. Default: 10 s. What is too long for the clock is without an end.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -53,18 +53,17 @@ impl<A: prost::Message + Default> Request<A> {
 
     async fn answer(self) -> Result<A> {
         let Self { bus, question, timeout, .. } = self;
-        let deadline = Instant::now() + timeout;
-        match timeout_at(deadline, ask(bus, question?, timeout)).await {
-            Ok(answer) => {
-                let answer = answer?;
-                A::decode(answer.payload).map_err(|error| {
-                    let message = format!("the answer cannot be decoded: {error}");
-                    Status::made_here(Code::Internal, reason::MALFORMED_RESPONSE, message).with_source(error)
-                })
-            }
-            Err(_) => Err(Status::made_here(Code::DeadlineExceeded, reason::DEADLINE, "nobody answered in time")),
-        }
+        let asking = pin!(ask(bus, question?, timeout));
+        let answer = Within::new(deadline::after(timeout), asking).or(unanswered).await?;
+        A::decode(answer.payload).map_err(|error| {
+            let message = format!("the answer cannot be decoded: {error}");
+            Status::made_here(Code::Internal, reason::MALFORMED_RESPONSE, message).with_source(error)
+        })
     }
+}
+
+fn unanswered() -> Status {
+    Status::made_here(Code::DeadlineExceeded, reason::DEADLINE, "nobody answered in time")
 }
 
 async fn ask(bus: Bus, question: Message, timeout: Duration) -> Result<Message> {

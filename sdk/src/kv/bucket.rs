@@ -111,7 +111,7 @@ impl Bucket {
             (Err(status), Some(expected), Some(id)) if is_wrong_sequence(&status) => {
                 // nats-server looks at the expectation first and at the id then, so what is in the way may
                 // be our own.
-                self.stored_as(&id, key, expected + 1).await?.ok_or(status)
+                self.stored_as(&id, key, expected.saturating_add(1)).await?.ok_or(status)
             }
             (result, ..) => Ok(result?.sequence),
         }

@@ -82,7 +82,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// How long a worker that stops waits for what has begun, before it cuts it off. Default: 30 s.
+    /// How long a worker that stops waits for what has begun, before it cuts it off. Default: 30 s. What is too
+    /// long for the clock is without an end.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -102,7 +103,7 @@ impl WorkerBuilder {
     ///
     /// A message that is tried again holds back those of its key: at most 32 MiB of them are kept; more are
     /// given back to come again, which uses up one of their attempts. If it does not come again within its
-    /// `ack_wait` (5 s at least) after it was due, since it was deleted, its key goes on without it. This is an
+    /// `ack_wait` (5 s at least, 30 days at most) after it was due, since it was deleted, its key goes on without it. This is an
     /// order within one instance: with several, a key's messages go to all of them.
     pub fn ordered_by<P: Payload, K: Hash>(mut self, key: impl Fn(&P) -> K + Send + Sync + 'static) -> Self {
         self.keys.add(key);
@@ -192,7 +193,7 @@ impl WorkerBuilder {
 
     fn core(self, streams: JetStream, consumer: ConsumerSpec, draining: CancellationToken) -> Core {
         let waits = consumer.backoff.iter().copied().chain([consumer.ack_wait, limits::ORDER_PATIENCE]);
-        let patience = waits.max().unwrap_or(limits::ORDER_PATIENCE);
+        let patience = waits.max().unwrap_or(limits::ORDER_PATIENCE).min(limits::RETRY_DELAY_MAX);
         let lanes = (!self.keys.is_empty()).then(|| Lanes::new(patience, limits::WORKER_BYTES / 2));
         let (base, cap) = self.retry_delays;
         Core {

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     Code, Result, Status,
     jetstream::{Action, Delivered, Deliveries, Done, Pull},
+    layer::deadline,
     limits,
 };
 
@@ -307,7 +308,7 @@ impl Intake {
     /// Stops: what has not begun is handed back, what has begun may end, and is cut off when its time is up.
     async fn drain(&mut self, deliveries: Option<Deliveries>) {
         let core = self.core.clone();
-        let end = tokio::time::Instant::now() + self.grace;
+        let end = deadline::after(self.grace);
         let mut last = Vec::new();
         let rest = self.rest(deliveries).await;
         core.closed.cancel();
@@ -319,7 +320,14 @@ impl Intake {
             }
         }
         core.lanes.iter().for_each(|lanes| lanes.give_up());
-        if timeout_at(end, self.end(last)).await.is_err() {
+        let cut_off = match end {
+            Some(end) => timeout_at(end, self.end(last)).await.is_err(),
+            None => {
+                self.end(last).await;
+                false
+            }
+        };
+        if cut_off {
             tracing::warn!(messages = core.in_hand.count(), "handlers are cut off: the time to stop is up");
         }
         core.life.abort.cancel();

@@ -33,11 +33,14 @@ impl Retry {
 /// How often a message in hand has to be spoken for: three times in the shortest wait there is.
 pub(super) fn beat(spec: &ConsumerSpec) -> Duration {
     let shortest = spec.backoff.iter().copied().chain([spec.ack_wait]).min().unwrap_or(spec.ack_wait);
-    (shortest / 3).max(BEAT_MIN)
+    (shortest / 3).clamp(BEAT_MIN, BEAT_MAX)
 }
 
 /// Beating faster than this would be all that a worker does.
 const BEAT_MIN: Duration = Duration::from_millis(10);
+
+/// With a beat those are looked for, too, that should have come long ago.
+const BEAT_MAX: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
@@ -69,5 +72,7 @@ mod tests {
         let backoff = vec![3 * SECOND, 60 * SECOND].into();
         assert_eq!(beat(&ConsumerSpec { backoff, ..ConsumerSpec::new("s", "c") }), SECOND);
         assert_eq!(beat(&ConsumerSpec::new("s", "c")), 10 * SECOND);
+        let ack_wait = Duration::MAX;
+        assert_eq!(beat(&ConsumerSpec { ack_wait, ..ConsumerSpec::new("s", "c") }), 3600 * SECOND);
     }
 }

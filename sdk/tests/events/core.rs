@@ -22,6 +22,7 @@ on_both_buses!(
     a_question_gets_an_answer,
     a_question_gets_a_refusal,
     a_question_that_nobody_hears_fails_at_once,
+    a_question_may_wait_without_an_end,
     an_answer_goes_to_an_inbox_only,
 );
 
@@ -190,6 +191,19 @@ async fn a_question_that_nobody_hears_fails_at_once(broker: Broker) {
     let status = broker.bus.request::<Note>(&question).timeout(Duration::from_millis(50)).await.expect_err("too late");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(within("the question", deaf.next()).await.is_some());
+}
+
+async fn a_question_may_wait_without_an_end(broker: Broker) {
+    let bus = &broker.bus;
+    let mut questions = bus.subscribe::<Ping>(PingFilter::new()).await.expect("subscribed");
+    let question = Ping { number: 7, urgent: true };
+    let asking = bus.request::<Note>(&question).timeout(Duration::MAX).into_future();
+    let note = Note { author: "ann".to_owned(), text: "seven".to_owned() };
+    let (answer, ()) = tokio::join!(within("an answer", asking), async {
+        let question = within("a question", questions.next()).await.expect("open").expect("a ping");
+        question.respond(bus, &note).await.expect("sent");
+    });
+    assert_eq!(answer.expect("an answer"), note);
 }
 
 async fn an_answer_goes_to_an_inbox_only(broker: Broker) {

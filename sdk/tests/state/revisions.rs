@@ -66,6 +66,7 @@ async fn an_update_of_another_revision_is_refused(bus: &Bus) -> Result<()> {
     assert!(status.message().contains("key k"), "{status}");
     failed(bucket.update("k", &text("3"), 0).await, Code::Aborted, reason::WRONG_SEQUENCE);
     failed(bucket.update("new", &text("3"), 7).await, Code::Aborted, reason::WRONG_SEQUENCE);
+    failed(bucket.update("new", &text("3"), u64::MAX).await, Code::Aborted, reason::WRONG_SEQUENCE);
     bucket.update("new", &text("3"), 0).await?;
     assert_eq!(bucket.get("k").await?.expect("it has one").revision, second);
     Ok(())

@@ -13,6 +13,7 @@ on_both_buses!(
     a_replayed_message_is_handled_and_its_letter_is_gone,
     a_replay_that_is_not_stored_keeps_the_letter,
     many_are_replayed_at_a_rate,
+    a_rate_may_be_as_high_as_can_be,
     letters_are_thrown_away,
     without_a_stream_there_are_no_letters,
     what_cannot_be_set_aside_is_kept,
@@ -112,6 +113,12 @@ async fn many_are_replayed_at_a_rate(broker: Broker) {
     assert!(values.into_iter().eq(0..20));
     broker.done().await;
     stopped(worker).await;
+}
+
+async fn a_rate_may_be_as_high_as_can_be(broker: Broker) {
+    set_aside(&broker, 0..3).await;
+    let replays = DeadLetters::new(&broker.bus).replay_all(Letters::all()).per_second(u32::MAX).await.expect("done");
+    assert_eq!((replays.replayed, replays.failed), (3, 0));
 }
 
 async fn letters_are_thrown_away(broker: Broker) {

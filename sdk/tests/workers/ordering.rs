@@ -9,6 +9,7 @@ on_both_buses!(
     one_key_is_in_order_and_others_beside_it,
     a_retry_holds_back_its_key_only,
     a_dead_letter_lets_its_key_go_on,
+    a_retry_keeps_its_place_however_long_the_wait_is,
     what_is_gone_holds_back_nobody_for_ever,
     a_key_of_something_else_is_refused,
     what_waits_for_its_turn_is_handed_back_by_a_stop,
@@ -95,6 +96,23 @@ async fn a_retry_holds_back_its_key_only(broker: Broker) {
     let last_odd = values.iter().rposition(|value| value % 2 == 1).expect("one");
     let second_even = values.iter().position(|value| *value == 2).expect("one");
     assert!(last_odd < second_even, "the other key did not wait: {values:?}");
+}
+
+async fn a_retry_keeps_its_place_however_long_the_wait_is(broker: Broker) {
+    let (pen, mut book) = Book::new();
+    publish(&broker, 0..3, 1).await;
+    let handler = async move |cx: Delivery, reading: Reading| -> Result<()> {
+        pen.write(&cx, reading.value);
+        let later = Status::unavailable("not now").with_retry_delay(Duration::from_millis(20));
+        if cx.attempt() == 1 { Err(later) } else { Ok(()) }
+    };
+    let spec = ConsumerSpec { ack_wait: Duration::MAX, ..ConsumerSpec::new("TESTING", "testing") };
+    let worker = Worker::builder(&broker.bus).handle(&spec, handler);
+    let worker = started(worker.ordered_by(|reading: &Reading| room(reading))).await;
+    let values: Vec<_> = book.take(6).await.into_iter().map(|seen| seen.value).collect();
+    assert_eq!(values, [0, 0, 1, 1, 2, 2]);
+    broker.done().await;
+    stopped(worker).await;
 }
 
 async fn a_dead_letter_lets_its_key_go_on(broker: Broker) {

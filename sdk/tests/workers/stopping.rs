@@ -14,6 +14,7 @@ on_both_buses!(
     what_has_begun_is_finished,
     what_has_not_begun_is_handed_back,
     what_does_not_end_is_cut_off,
+    a_worker_may_have_all_the_time_there_is,
     what_has_no_attempt_left_is_not_handed_back,
     what_cannot_be_set_aside_is_handed_back,
     a_worker_runs_until_it_is_told_to_stop,
@@ -52,6 +53,19 @@ async fn what_has_begun_is_finished(broker: Broker) {
     assert_eq!(counts.done, 3, "{counts:?}");
     assert_eq!(info.ack_pending + info.pending, 3, "what came later was not begun: {info:?} {counts:?}");
     assert!(matches!(monitor.state(), WorkerState::Stopped));
+}
+
+async fn a_worker_may_have_all_the_time_there_is(broker: Broker) {
+    let (pen, mut book) = Book::new();
+    let gate = gate();
+    broker.publish([1]).await;
+    let worker = started(waiting(&broker, &consumer(), pen, &gate).grace(Duration::MAX)).await;
+    book.next().await;
+    let monitor = worker.monitor().clone();
+    let stop = tokio::spawn(worker.stop());
+    gate.add_permits(1);
+    within("a stop", stop).await.expect("no panic").expect("stopped");
+    assert_eq!(monitor.counts().done, 1);
 }
 
 async fn what_has_not_begun_is_handed_back(broker: Broker) {
