@@ -21,7 +21,7 @@ pub(crate) struct Backoff {
 const ATTEMPTS_MAX: usize = 62;
 
 impl Backoff {
-    /// The first wait is at most `base`, and none is over `cap`.
+    /// The first wait is at most `base`, and none is over `cap`, not even that one.
     pub(crate) const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap }
     }
@@ -34,7 +34,7 @@ impl Backoff {
     /// The longest wait before this attempt.
     pub(crate) fn ceiling(self, attempt: usize) -> Duration {
         ExponentialBuilder::new()
-            .with_min_delay(self.base)
+            .with_min_delay(self.base.min(self.cap))
             .with_max_delay(self.cap)
             .without_max_times()
             .build()
@@ -53,6 +53,15 @@ mod tests {
     fn ceilings_double_up_to_the_cap() {
         let ceilings = [0, 1, 2, 3, 7, 8, 1_000_000].map(|attempt| BACKOFF.ceiling(attempt).as_millis());
         assert_eq!(ceilings, [100, 100, 200, 400, 6_400, 8_000, 8_000]);
+    }
+
+    #[test]
+    fn no_ceiling_is_over_the_cap() {
+        let backoff = Backoff::new(Duration::from_secs(60), Duration::from_millis(20));
+        assert_eq!([1, 2, 100].map(|attempt| backoff.ceiling(attempt).as_millis()), [20; 3]);
+        let backoff = Backoff::new(Duration::MAX, Duration::MAX);
+        assert_eq!([1, 2, 100].map(|attempt| backoff.ceiling(attempt)), [Duration::MAX; 3]);
+        assert!(backoff.delay(1) <= Duration::MAX);
     }
 
     #[test]

@@ -90,8 +90,8 @@ impl WorkerBuilder {
     }
 
     /// The waits between attempts, where the consumer names none (`backoff`): each random between nothing
-    /// and a ceiling, which is `base` at first, doubles, and ends at `cap`. Default: 1 s to 60 s. None is shorter
-    /// than 10 ms.
+    /// and a ceiling, which is `base` at first, doubles, and is never over `cap`. Default: 1 s to 60 s. No wait is
+    /// shorter than 10 ms or longer than 30 days.
     pub fn retry_delays(mut self, base: Duration, cap: Duration) -> Self {
         self.retry_delays = (base, cap);
         self
