@@ -137,9 +137,11 @@ impl Publish<'_> {
         self.set(header::EXPECTED_STREAM, stream)
     }
 
-    /// How long it is kept, in whole seconds, rounded up; the stream must allow it
-    /// ([`allow_message_ttl`](crate::StreamSpec::allow_message_ttl)).
+    /// How long it is kept, in whole seconds, rounded up: more than nothing, and 100 years at most, to which
+    /// more is cut. The stream must allow it ([`allow_message_ttl`](crate::StreamSpec::allow_message_ttl)).
+    /// Default: as long as the stream keeps its messages.
     pub fn ttl(self, ttl: Duration) -> Self {
+        let ttl = ttl.min(limits::STREAM_TIME_MAX);
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         self.set(header::TTL, format!("{seconds}s"))
     }

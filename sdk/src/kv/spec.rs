@@ -6,7 +6,7 @@ use super::{
     bucket,
     settings::{check_name, check_setting, check_ttl},
 };
-use crate::{Discard, Result, Specs, Storage, StreamSpec};
+use crate::{Discard, Result, Specs, Storage, StreamSpec, limits};
 
 /// What a key-value bucket should be: plain data, as a [`StreamSpec`] is.
 ///
@@ -71,7 +71,7 @@ impl KvSpec {
         self
     }
 
-    /// Keeps each revision for so long.
+    /// Keeps each revision for so long: a second to 100 years, to which more is cut. Default: for ever.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -132,7 +132,7 @@ impl From<&KvSpec> for StreamSpec {
             replicas: spec.replicas,
             max_messages_per_subject: Some(spec.history.into()),
             max_bytes: spec.max_bytes,
-            max_age: spec.ttl,
+            max_age: spec.ttl.map(|ttl| ttl.min(limits::STREAM_TIME_MAX)),
             max_message_bytes: spec.max_value_bytes,
             discard: Discard::New,
             allow_direct: true,

@@ -5,6 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use crate::{
     Discard, Result, Specs, Storage, StreamSpec,
     kv::settings::{check_name, check_setting, check_ttl},
+    limits,
 };
 
 /// What an object store should be: plain data, as a [`StreamSpec`] is.
@@ -45,7 +46,7 @@ impl ObjectSpec {
         self
     }
 
-    /// Keeps each object for so long.
+    /// Keeps each object for so long: a second to 100 years, to which more is cut. Default: for ever.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -96,7 +97,7 @@ impl From<&ObjectSpec> for StreamSpec {
             storage: spec.storage,
             replicas: spec.replicas,
             max_bytes: spec.max_bytes,
-            max_age: spec.ttl,
+            max_age: spec.ttl.map(|ttl| ttl.min(limits::STREAM_TIME_MAX)),
             discard: Discard::New,
             allow_direct: true,
             allow_rollup: true,

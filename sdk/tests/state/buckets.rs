@@ -16,6 +16,7 @@ cases! {
     a_bucket_with_other_settings_is_named_and_left_alone,
     a_bucket_can_be_opened_as_it_is,
     what_cannot_be_a_bucket_is_refused,
+    a_time_to_live_may_be_as_long_as_can_be,
     a_bucket_has_the_layout_of_nats,
     a_bucket_can_be_changed_by_its_spec,
     a_full_bucket_refuses,
@@ -73,6 +74,16 @@ async fn what_cannot_be_a_bucket_is_refused(bus: &Bus) -> Result<()> {
         failed(Kv::<String>::open(bus, &spec).await, Code::InvalidArgument, reason::INVALID_CONFIG);
     }
     assert!(Streams::new(bus).names().await?.is_empty());
+    Ok(())
+}
+
+async fn a_time_to_live_may_be_as_long_as_can_be(bus: &Bus) -> Result<()> {
+    for _ in 0..2 {
+        let bucket: Kv<String> = Kv::open(bus, KvSpec::new("b").ttl(Duration::MAX)).await?;
+        bucket.put("k", &text("1")).await?;
+        assert_eq!(bucket.get("k").await?.expect("a value").value, "1");
+        ObjectStore::open(bus, ObjectSpec::new("s").ttl(Duration::MAX)).await?;
+    }
     Ok(())
 }
 

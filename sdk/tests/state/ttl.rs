@@ -35,11 +35,12 @@ async fn of_its_own<F: Future<Output = ()>>(bus: &Bus, pass: impl Fn(Duration) -
     bucket.put("stays", &text("1")).await?;
     bucket.put("goes", &text("old")).await?;
     bucket.put_with_ttl("goes", &text("new"), SECOND).await?;
+    bucket.put_with_ttl("kept", &text("as long as can be"), Duration::MAX).await?;
     assert_eq!(bucket.get("goes").await?.expect("not yet").value, "new");
     pass(3 * SECOND).await;
     eventually("it is gone", async || matches!(bucket.get("goes").await, Ok(None))).await;
     assert!(bucket.history("goes").await?.is_empty(), "the value before does not come back");
-    assert_eq!(bucket.keys(">").await?, ["stays"]);
+    assert_eq!(bucket.keys(">").await?, ["kept", "stays"]);
     Ok(())
 }
 

@@ -29,6 +29,9 @@ impl Ttl {
     }
 }
 
+/// The longest time span that Go can hold: 292 years.
+const GO_MAX: Duration = Duration::from_nanos(i64::MAX as u64);
+
 /// Reads the header: whole seconds, `never`, or a time span as Go writes it, cut to seconds; one at
 /// least.
 pub(super) fn read(text: &str) -> Option<Ttl> {
@@ -63,7 +66,7 @@ fn go_duration(text: &str) -> Option<Duration> {
         total += number.parse::<f64>().ok()? * scale;
         rest = after;
     }
-    Duration::try_from_secs_f64(total).ok()
+    Duration::try_from_secs_f64(total).ok().filter(|span| *span <= GO_MAX)
 }
 
 #[cfg(test)]
@@ -88,6 +91,10 @@ mod tests {
             ("-1", None),
             ("soon", None),
             ("1d", None),
+            ("9223372036s", after(9_223_372_036)),
+            ("9223372037s", None),
+            ("1000000000000s", None),
+            ("18446744073709551615s", None),
         ] {
             assert_eq!(read(text), expected, "{text:?}");
         }
