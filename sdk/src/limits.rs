@@ -73,6 +73,9 @@ pub const STREAM_ANSWER: Duration = Duration::from_secs(5);
 /// The longest time that a stream or a consumer is told: 100 years. More is cut to this.
 pub const STREAM_TIME_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// The most that the largest message of a stream may be set to, in bytes: nats-server counts it in 31 bits.
+pub const STREAM_MESSAGE_BYTES_MAX: u32 = i32::MAX.unsigned_abs();
+
 /// How long publishing to a stream may take, with all attempts, when nobody says.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -95,6 +95,7 @@ impl JetStream {
 
     /// Makes a stream. One that is there already, with the same spec, is fine.
     pub(crate) async fn create_stream(&self, spec: &StreamSpec) -> Result<StreamInfo> {
+        spec.check()?;
         match self.doer() {
             Doer::Memory(engine) => engine.create_stream(spec),
             Doer::Remote(remote) => remote.create_stream(spec).await,
@@ -102,6 +103,7 @@ impl JetStream {
     }
 
     pub(crate) async fn update_stream(&self, spec: &StreamSpec) -> Result<StreamInfo> {
+        spec.check()?;
         match self.doer() {
             Doer::Memory(engine) => engine.update_stream(spec),
             Doer::Remote(remote) => remote.update_stream(spec).await,

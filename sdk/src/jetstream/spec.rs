@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Event, Filter, Result, limits};
+use crate::{Code, Event, Executed, Filter, Result, Status, limits, status::reason};
 
 /// Attempts that the server allows beyond [`ConsumerSpec::max_deliver`].
 ///
@@ -39,7 +39,7 @@ pub struct StreamSpec {
     pub max_bytes: Option<u64>,
     /// How long it keeps a message.
     pub max_age: Option<Duration>,
-    /// The largest message that it takes, headers included.
+    /// The largest message that it takes, headers included: at most 2,147,483,647 bytes.
     pub max_message_bytes: Option<u32>,
     /// What it does when it is full.
     pub discard: Discard,
@@ -90,6 +90,14 @@ impl StreamSpec {
             deny_delete: false,
             republish: None,
         }
+    }
+
+    /// Whether a server could read it: what it cannot count it answers without saying why.
+    pub(crate) fn check(&self) -> Result<()> {
+        let most = limits::STREAM_MESSAGE_BYTES_MAX;
+        let Some(bytes) = self.max_message_bytes.filter(|bytes| *bytes > most) else { return Ok(()) };
+        let message = format!("max_message_bytes of the stream {:?} is {bytes} and may be {most} at most", self.name);
+        Err(Status::made_here(Code::InvalidArgument, reason::INVALID_CONFIG, message).with_executed(Executed::No))
     }
 }
 

@@ -40,6 +40,11 @@ pub(crate) fn check_setting<N: PartialOrd + Display + Debug>(
     }
 }
 
+/// A stream takes 0 for no limit, and counts no further than 63 bits.
+pub(crate) fn check_max_bytes(bucket: &str, bytes: Option<u64>) -> Result<()> {
+    bytes.map_or(Ok(()), |bytes| check_setting(bucket, "max_bytes", bytes, 1..=i64::MAX.unsigned_abs()))
+}
+
 pub(crate) fn check_ttl(bucket: &str, ttl: Option<Duration>) -> Result<()> {
     match ttl.is_none_or(|ttl| ttl >= TTL_MIN) {
         true => Ok(()),

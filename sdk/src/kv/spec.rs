@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use super::{
     bucket,
-    settings::{check_name, check_setting, check_ttl},
+    settings::{check_max_bytes, check_name, check_setting, check_ttl},
 };
 use crate::{Discard, Result, Specs, Storage, StreamSpec, limits};
 
@@ -85,14 +85,15 @@ impl KvSpec {
         self
     }
 
-    /// Refuses what would make it larger than so many bytes.
+    /// Refuses what would make it larger than so many bytes: at least 1. Default: no limit.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// Refuses values that are larger than so many bytes, headers included.
+    /// Refuses values that are larger than so many bytes, headers included: 1 to 2,147,483,647. Default: no
+    /// limit but that of the broker.
     #[must_use]
     pub fn max_value_bytes(mut self, bytes: u32) -> Self {
         self.max_value_bytes = Some(bytes);
@@ -118,6 +119,10 @@ impl KvSpec {
         check_name(&self.bucket)?;
         check_setting(&self.bucket, "history", self.history, 1..=Self::HISTORY_MAX)?;
         check_setting(&self.bucket, "replicas", self.replicas, 1..=5)?;
+        check_max_bytes(&self.bucket, self.max_bytes)?;
+        if let Some(bytes) = self.max_value_bytes {
+            check_setting(&self.bucket, "max_value_bytes", bytes, 1..=limits::STREAM_MESSAGE_BYTES_MAX)?;
+        }
         check_ttl(&self.bucket, self.ttl)
     }
 }

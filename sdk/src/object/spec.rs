@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use crate::{
     Discard, Result, Specs, Storage, StreamSpec,
-    kv::settings::{check_name, check_setting, check_ttl},
+    kv::settings::{check_max_bytes, check_name, check_setting, check_ttl},
     limits,
 };
 
@@ -53,7 +53,7 @@ impl ObjectSpec {
         self
     }
 
-    /// Refuses what would make it larger than so many bytes.
+    /// Refuses what would make it larger than so many bytes: at least 1. Default: no limit.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
@@ -78,6 +78,7 @@ impl ObjectSpec {
     pub(super) fn check(&self) -> Result<()> {
         check_name(&self.bucket)?;
         check_setting(&self.bucket, "replicas", self.replicas, 1..=5)?;
+        check_max_bytes(&self.bucket, self.max_bytes)?;
         check_ttl(&self.bucket, self.ttl)
     }
 }

@@ -70,8 +70,16 @@ async fn what_cannot_be_a_bucket_is_refused(bus: &Bus) -> Result<()> {
         KvSpec::new("b").replicas(0),
         KvSpec::new("b").replicas(6),
         KvSpec::new("b").ttl(Duration::from_millis(999)),
+        // A stream would take it for no limit.
+        KvSpec::new("b").max_bytes(0),
+        KvSpec::new("b").max_value_bytes(0),
+        KvSpec::new("b").max_bytes(u64::MAX),
+        KvSpec::new("b").max_value_bytes(u32::MAX),
     ] {
         failed(Kv::<String>::open(bus, &spec).await, Code::InvalidArgument, reason::INVALID_CONFIG);
+    }
+    for spec in [ObjectSpec::new("s").max_bytes(0), ObjectSpec::new("s").max_bytes(u64::MAX)] {
+        failed(ObjectStore::open(bus, &spec).await, Code::InvalidArgument, reason::INVALID_CONFIG);
     }
     assert!(Streams::new(bus).names().await?.is_empty());
     Ok(())

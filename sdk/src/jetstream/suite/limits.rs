@@ -21,6 +21,7 @@ on_both! {
     a_full_subject_refuses_if_told_so,
     a_message_may_be_too_large,
     headers_may_be_too_many,
+    a_limit_that_a_server_cannot_count_is_refused,
     old_messages_go,
     what_goes_is_not_pending,
     places_are_not_used_twice,
@@ -139,6 +140,16 @@ async fn headers_may_be_too_many(fixture: Fixture) {
     fixture.publish(with(65_535)).await.expect("it is stored");
     let too_large = refusal(Code::ResourceExhausted, reason::TOO_LARGE_MESSAGE);
     assert_eq!(kind(fixture.publish(with(65_536)).await), too_large);
+}
+
+async fn a_limit_that_a_server_cannot_count_is_refused(fixture: Fixture) {
+    let most = i32::MAX.unsigned_abs();
+    let refused = refusal(Code::InvalidArgument, reason::INVALID_CONFIG);
+    let of = |bytes| StreamSpec { max_message_bytes: Some(bytes), ..spec() };
+    assert_eq!(kind(fixture.streams.create_stream(&of(most + 1)).await), refused);
+    fixture.stream(&of(most)).await;
+    assert_eq!(fixture.info("S").await.spec.max_message_bytes, Some(most));
+    assert_eq!(kind(fixture.streams.update_stream(&of(most + 1)).await), refused);
 }
 
 async fn old_messages_go(fixture: Fixture) {
