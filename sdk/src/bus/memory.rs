@@ -7,7 +7,6 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
-    mem,
     pin::pin,
     sync::Arc,
     task::{Context as TaskContext, Poll, ready},
@@ -81,7 +80,7 @@ pub(super) struct MemorySubscription {
     subject: Subject,
     queue: Option<String>,
     mailbox: Arc<Mailbox>,
-    /// Taken out of the mailbox all at once, so that a busy reader locks it seldom.
+    /// Taken out of the mailbox many at a time, so that a busy reader locks it seldom.
     read: VecDeque<Message>,
 }
 
@@ -93,8 +92,7 @@ impl MemorySubscription {
         // Once a refill: a reader that always finds more still lets its neighbours run.
         ready!(pin!(tokio::task::coop::consume_budget()).poll(cx));
         let mut state = self.mailbox.lock();
-        mem::swap(&mut state.queue, &mut self.read);
-        match self.read.pop_front() {
+        match self.mailbox.take(&mut state, &mut self.read) {
             Some(message) => Poll::Ready(Some(message)),
             None if state.closed => Poll::Ready(None),
             None => {
@@ -130,5 +128,37 @@ impl fmt::Debug for MemorySubscription {
             .field("subject", &self.subject)
             .field("queue", &self.queue)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn next(subscription: &mut MemorySubscription) -> Option<String> {
+        let message = poll_fn(|cx| subscription.poll_next(cx)).await?;
+        Some(String::from_utf8_lossy(&message.payload).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_subscription_holds_no_more_than_its_capacity_while_it_is_read() -> Result<()> {
+        let memory = Memory::new();
+        let subject = Subject::from_static("s");
+        let mut subscription = memory.subscribe(subject.clone(), None, 100);
+        let publish = |numbers: std::ops::Range<u32>| {
+            numbers.into_iter().try_for_each(|number| memory.publish(Message::new(subject.clone(), number.to_string())))
+        };
+        publish(0..100)?;
+        assert_eq!(next(&mut subscription).await.as_deref(), Some("0"));
+        publish(100..200)?;
+        assert_eq!(subscription.dropped(), 99);
+        subscription.drain();
+        for number in 1..101 {
+            assert_eq!(next(&mut subscription).await, Some(number.to_string()));
+        }
+        assert_eq!(next(&mut subscription).await, None);
+        Ok(())
     }
 }

@@ -25,6 +25,9 @@ pub(super) const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 /// Events that a slow reader may miss.
 const EVENTS: usize = 64;
 
+/// Messages that a reader takes out of its mailbox at one time.
+const TAKEN_MESSAGES: usize = 1_024;
+
 /// Who gets a message: mailboxes of subscriptions, and streams.
 ///
 /// A stream is one more listener, so a bus without streams pays nothing for them.
@@ -48,6 +51,8 @@ pub(super) struct Mailbox {
 #[derive(Default)]
 pub(super) struct MailboxState {
     pub(super) queue: VecDeque<Message>,
+    /// What the reader took out last and had not read then.
+    taken: usize,
     pub(super) reader: Option<Waker>,
     pub(super) dropped: u64,
     pub(super) closed: bool,
@@ -56,6 +61,19 @@ pub(super) struct MailboxState {
 impl Mailbox {
     pub(super) fn lock(&self) -> MutexGuard<'_, MailboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a reader that has read all it had the next message, and moves others to it. Of a long queue these
+    /// are a part: they count as unread until it comes again, and so a little room is missing and not all of it.
+    pub(super) fn take(&self, state: &mut MailboxState, read: &mut VecDeque<Message>) -> Option<Message> {
+        let most = TAKEN_MESSAGES.min(self.capacity.div_ceil(2));
+        match state.queue.len() <= most {
+            true => mem::swap(&mut state.queue, read),
+            false => read.extend(state.queue.drain(..most)),
+        }
+        let first = read.pop_front();
+        state.taken = read.len();
+        first
     }
 
     fn close(&self) {
@@ -175,7 +193,7 @@ impl Router {
 
     fn put(&self, mailbox: &Mailbox, message: Message) {
         let mut state = mailbox.lock();
-        if state.queue.len() >= mailbox.capacity {
+        if state.queue.len() + state.taken >= mailbox.capacity {
             state.dropped += 1;
             drop(state);
             // Nobody may be listening to events, and that is fine.
