@@ -145,8 +145,7 @@ impl<T: KvValue> Kv<T> {
     }
 
     /// The same, for so long: then the key is removed. Its history goes at once, for the value before
-    /// would be back then. Counted in seconds, rounded up; more
-    /// than 100 years are as many.
+    /// would be back then. Counted in seconds, rounded up; more than 100 years are as many.
     ///
     /// Whoever watches learns of the end only if the bucket has markers for it, as `nats kv add
     /// --marker-ttl` makes one.

@@ -103,8 +103,8 @@ impl WorkerBuilder {
     ///
     /// A message that is tried again holds back those of its key: at most 32 MiB of them are kept; more are
     /// given back to come again, which uses up one of their attempts. If it does not come again within its
-    /// `ack_wait` (5 s at least, 30 days at most) after it was due, since it was deleted, its key goes on without it. This is an
-    /// order within one instance: with several, a key's messages go to all of them.
+    /// `ack_wait` (5 s at least, 30 days at most) after it was due, since it was deleted, its key goes on without
+    /// it. This is an order within one instance: with several, a key's messages go to all of them.
     pub fn ordered_by<P: Payload, K: Hash>(mut self, key: impl Fn(&P) -> K + Send + Sync + 'static) -> Self {
         self.keys.add(key);
         self
