@@ -70,16 +70,15 @@ impl Outgoing {
         if self.head == Head::default() {
             return Ok(());
         }
-        // Metadata is content and must not be lost; an accept can come twice.
-        if self.head.metadata.is_some() {
-            if !self.fits(0, None) {
-                self.head.metadata = None;
-                return Err(self.too_much("metadata"));
-            }
-            self.seq += 1;
-            self.head.seq = self.seq;
+        if self.head.metadata.is_some() && !self.fits(0, None) {
+            self.head.metadata = None;
+            return Err(self.too_much("metadata"));
         }
-        let head = std::mem::take(&mut self.head);
+        // Metadata is content and must not be lost; an accept can come twice.
+        let head = match self.head.metadata.is_some() {
+            true => self.numbered(),
+            false => std::mem::take(&mut self.head),
+        };
         self.publish(frame::control(&head)).await
     }
 
@@ -147,9 +146,7 @@ impl Outgoing {
             }
         }
         self.head.end = Some(end);
-        self.seq += 1;
-        self.head.seq = self.seq;
-        let head = std::mem::take(&mut self.head);
+        let head = self.numbered();
         self.publish(frame::control(&head)).await
     }
 
@@ -176,9 +173,7 @@ impl Outgoing {
         self.messages += messages as u64;
         self.exchange.spend(messages, bytes);
         let end_apart = self.add_end(bytes, end).await?;
-        self.seq += 1;
-        self.head.seq = self.seq;
-        let head = std::mem::take(&mut self.head);
+        let head = self.numbered();
         self.publish(batch.into_frame(&head)).await?;
         match end_apart {
             Some(trailers) => self.end(Ok(()), trailers).await,
@@ -196,10 +191,8 @@ impl Outgoing {
             self.exchange.spend(0, piece.len());
             let end = if message.is_empty() { end.take() } else { None };
             end_apart = self.add_end(piece.len(), end).await?;
-            self.seq += 1;
-            self.head.seq = self.seq;
             self.head.part = Some(Part { data: piece, total: total as u64 });
-            let head = std::mem::take(&mut self.head);
+            let head = self.numbered();
             self.publish(frame::control(&head)).await?;
         }
         match end_apart {
@@ -226,6 +219,12 @@ impl Outgoing {
         const KEYS: usize = 64;
         let end = end.map_or(0, End::encoded_len);
         self.headers.wire_len() + self.head.encoded_len() + bytes + end + KEYS <= self.bus.max_payload()
+    }
+
+    /// The head of the next frame with content.
+    fn numbered(&mut self) -> Head {
+        self.seq += 1;
+        Head { seq: self.seq, ..std::mem::take(&mut self.head) }
     }
 
     fn too_much(&self, what: &str) -> Status {

@@ -61,26 +61,18 @@ impl Serving {
         if caller.as_ref().is_some_and(|caller| self.is_cancelled(caller.call)) {
             return None;
         }
-        let deadline = match self.deadline(&endpoint, &message, caller.as_ref(), arrived, now) {
-            Ok(deadline) => deadline,
-            Err(status) => {
-                self.refuse(&reply, &status);
-                return None;
-            }
-        };
         let kind = endpoint.method.kind;
         let framed = kind.streams_requests() || message.headers.get(status::FRAME).is_some();
-        // Of a frame it is what is in it that counts.
-        if !framed && let Err(status) = self.request_limit(kind).check(message.payload.len()) {
-            self.refuse(&reply, &status);
-            return None;
-        }
-        let metadata = match message.headers.is_empty() {
-            true => Ok(Metadata::new()),
-            false => status::request_metadata(&message.headers),
+        let admitted = || {
+            let deadline = self.deadline(&endpoint, &message, caller.as_ref(), arrived, now)?;
+            // Of a frame it is what is in it that counts.
+            if !framed {
+                self.request_limit(kind).check(message.payload.len())?;
+            }
+            Ok((deadline, status::request_metadata(&message.headers)?))
         };
-        let metadata = match metadata {
-            Ok(metadata) => metadata,
+        let (deadline, metadata) = match admitted() {
+            Ok(admitted) => admitted,
             Err(status) => {
                 self.refuse(&reply, &status);
                 return None;

@@ -130,6 +130,9 @@ pub(crate) fn response_headers(metadata: &Metadata, trailers: &Metadata) -> Head
 /// # Errors
 /// `INVALID_METADATA` when it is too large: a handler that missed a part of it might do the wrong thing.
 pub(crate) fn request_metadata(headers: &Headers) -> Result<Metadata> {
+    if headers.is_empty() {
+        return Ok(Metadata::new());
+    }
     let (metadata, _, whole) = read(headers);
     whole.map(|()| metadata)
 }
