@@ -340,7 +340,7 @@ class Call:
     async def send(self, message):
         """Sends one message of a client stream. Waits while the service is slow to read."""
         data = message.SerializeToString()
-        _check_size(data, "TOO_LARGE_REQUEST")
+        _check_size(data, "TOO_LARGE_MESSAGE")
         if _entry_bytes(data) > self._piece_bytes():
             await self._send_pieces(data)
         else:
