@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use crate::{
     BoxFuture, NamedService, Result, Status,
-    layer::deadline,
+    layer::deadline::{self, Within},
     message::{RpcRequest, RpcResponse, SharedOptions, TransportOptions},
 };
 
@@ -89,10 +89,10 @@ impl Service<RpcRequest> for Channel {
         if self.defaults.transport.is_set() {
             request.options = self.defaults.transport.clone();
         }
-        if let Some(end) = self.defaults.timeout.and_then(deadline::after) {
-            request.deadline = Some(request.deadline.map_or(end, |deadline| deadline.min(end)));
-        }
-        self.send(request)
+        let Some(end) = self.defaults.timeout.and_then(deadline::after) else { return self.send(request) };
+        let end = request.deadline.map_or(end, |deadline| deadline.min(end));
+        request.deadline = Some(end);
+        Box::pin(Within::new(Some(end), self.send(request)))
     }
 }
 

@@ -93,6 +93,22 @@ async fn the_timeout_of_the_channel_behind_bounds_a_stream() {
     assert_eq!(numbers.message().await.expect_err("out of time").code(), Code::DeadlineExceeded);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_timeout_of_the_channel_behind_counts_even_if_nobody_is_there_to_keep_it() {
+    const TIMEOUT: Duration = Duration::from_millis(500);
+    let (bus, link, _service) = service().await;
+    let front = Bus::memory();
+    let _gateway = gateway(&front, Channel::builder(&bus).timeout(TIMEOUT).build()).await;
+    let echo = EchoClient::new(&front);
+    echo.echo(EchoRequest::default()).await.expect("an answer");
+    link.partition();
+    let started = tokio::time::Instant::now();
+    let status =
+        echo.echo(EchoRequest::default()).timeout(Duration::from_secs(3600)).await.expect_err("nobody answers");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(started.elapsed() < 2 * TIMEOUT, "{:?}", started.elapsed());
+}
+
 /// What was proven behind is still true in front, as nobody in between did anything.
 #[tokio::test]
 async fn what_has_not_run_behind_has_not_run() {
