@@ -236,7 +236,9 @@ impl DeadLetter {
     /// would not store it.
     pub(super) fn replayed(&self, dead_letters: &str) -> Message {
         let mut headers = Headers::new();
-        headers.append(header::ID, format!("{dead_letters}:{}", self.place));
+        // With the time, as places begin anew when the stream of the letters is made anew.
+        let time = self.last_time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        headers.append(header::ID, format!("{dead_letters}:{}:{}", self.place, time.as_nanos()));
         for (name, value) in self.headers.iter() {
             // `Nats-Expected-Last-Sequence` was true then, and `Nats-Rollup` would take what came since.
             if !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-")) {
@@ -366,7 +368,11 @@ mod tests {
     fn a_replay_has_an_id_of_its_own_and_nothing_that_was_true_then() {
         let headers = letter().replayed("dead-letters").headers;
         let headers: Vec<_> = headers.iter().collect();
-        let expected = [("Nats-Msg-Id", "dead-letters:7"), ("traceparent", "00-1"), ("Subwire-Replayed-Id", "m-1")];
+        let expected = [
+            ("Nats-Msg-Id", "dead-letters:7:1700000060000000000"),
+            ("traceparent", "00-1"),
+            ("Subwire-Replayed-Id", "m-1"),
+        ];
         assert_eq!(headers, expected);
     }
 

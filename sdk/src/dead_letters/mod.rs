@@ -234,7 +234,11 @@ impl LetterList {
                 Ok(Some(stored)) if stored.sequence <= self.last => stored,
                 Ok(_) => break,
                 Err(status) if status.code() == Code::NotFound => break,
-                Err(status) => return Some(Err(status)),
+                // It would be the same the next time, and the time after.
+                Err(status) => {
+                    self.next = u64::MAX;
+                    return Some(Err(status));
+                }
             };
             let place = stored.sequence;
             let letter = match DeadLetter::from_stored(stored) {

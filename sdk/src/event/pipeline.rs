@@ -6,7 +6,7 @@ use tokio::task::coop::consume_budget;
 
 use super::publish::Attempt;
 use crate::{
-    Result,
+    Result, Status,
     bus::IntoMessage,
     jetstream::{JetStream, PublishAck},
     limits,
@@ -36,6 +36,8 @@ pub struct Pipeline {
     streams: JetStream,
     window: usize,
     in_flight: VecDeque<Attempt>,
+    /// What became of an event that nobody has been told of yet: the one at hand goes out first.
+    failed: Option<Status>,
     /// Events that are stored, or not, for good.
     ended: u64,
     published: Published,
@@ -56,7 +58,7 @@ impl Pipeline {
     pub(super) fn new(streams: JetStream) -> Self {
         // Their acknowledgements come to one subscription, with those of others.
         let window = limits::PUBLISH_WINDOW.min(streams.bus().subscription_capacity() / 2).max(1);
-        Self { streams, window, in_flight: VecDeque::new(), ended: 0, published: Published::default() }
+        Self { streams, window, in_flight: VecDeque::new(), failed: None, ended: 0, published: Published::default() }
     }
 
     /// How many events may be on their way; 1,024 unless said.
@@ -70,8 +72,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Events::publish`](super::Events::publish), for this event or for an earlier one: the metadata of
-    /// the `ErrorInfo` says which as `event`, counted from 0. Those before it are stored. Those after it
-    /// go on; the pipeline can still be used.
+    /// the `ErrorInfo` says which as `event`, counted from 0. Those before it are stored. Those after it, and the
+    /// one at hand, go on; the pipeline can still be used.
     pub async fn publish(&mut self, event: impl IntoMessage) -> Result<()> {
         let message = event.into_message()?;
         // Where nothing has to wait, others want their turn all the same.
@@ -86,12 +88,12 @@ impl Pipeline {
             }
             return Ok(());
         }
-        while self.in_flight.len() >= self.window {
-            self.acknowledged().await?;
+        while self.in_flight.len() >= self.window && self.failed.is_none() {
+            self.failed = self.acknowledged().await.err();
         }
         let attempt = Attempt::new(&self.streams, message, limits::PUBLISH_TIMEOUT).await;
         self.in_flight.push_back(attempt);
-        Ok(())
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     /// Waits until all are stored.
@@ -99,6 +101,9 @@ impl Pipeline {
     /// # Errors
     /// As [`publish`](Self::publish).
     pub async fn finish(mut self) -> Result<Published> {
+        if let Some(status) = self.failed.take() {
+            return Err(status);
+        }
         while !self.in_flight.is_empty() {
             self.acknowledged().await?;
         }

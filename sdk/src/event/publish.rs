@@ -217,6 +217,8 @@ pub(super) struct Attempt {
     /// How often it was sent, or could not be.
     count: usize,
     last: Result<Acknowledgement>,
+    /// Whether an attempt before the last may have been stored.
+    maybe_stored: bool,
     deadline: Instant,
 }
 
@@ -227,12 +229,12 @@ impl Attempt {
         let has = |name| message.headers.get(name).is_some();
         let repeatable = has(header::ID) && !has(header::EXPECTED_SEQUENCE) && !has(header::EXPECTED_SUBJECT_SEQUENCE);
         let last = within(deadline, pin!(streams.publish(message.clone()))).await;
-        Self { message, repeatable, count: 1, last, deadline }
+        Self { message, repeatable, count: 1, last, maybe_stored: false, deadline }
     }
 
     /// One that was refused where it was made.
     pub(super) fn refused(message: Message, status: Status) -> Self {
-        Self { message, repeatable: false, count: 1, last: Err(status), deadline: Instant::now() }
+        Self { message, repeatable: false, count: 1, last: Err(status), maybe_stored: false, deadline: Instant::now() }
     }
 
     /// Waits for the answer, and tries again where that is safe. Cancel-safe.
@@ -248,8 +250,9 @@ impl Attempt {
             let pause = RETRY.delay(self.count);
             let safe = self.repeatable || status.executed() == Executed::No;
             if !safe || !may_pass(streams, &status) || Instant::now() + pause >= self.deadline {
-                return Err(status);
+                return Err(if self.maybe_stored { status.with_executed(Executed::Maybe) } else { status });
             }
+            self.maybe_stored |= status.executed() != Executed::No;
             tracing::debug!(%status, attempt = self.count, subject = %self.message.subject, "publishing again");
             self.last = Err(status);
             sleep(pause).await;

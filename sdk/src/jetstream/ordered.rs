@@ -78,14 +78,20 @@ enum Silence {
 
 enum State {
     Opening(BoxFuture<Result<Opened>>),
-    Reading { consumer: String, deliveries: Deliveries },
+    Reading(Opened),
     Over,
 }
 
 struct Opened {
     consumer: String,
     deliveries: Deliveries,
+    /// What it has to hand out, when it was opened.
     pending: u64,
+    /// The connection over which it reads. What is under way when that is lost does not come again: nothing is
+    /// acknowledged.
+    epoch: u64,
+    /// What has been read before, and comes again because older ones of a subject are not wanted.
+    read_before: u64,
 }
 
 impl Ordered {
@@ -126,9 +132,13 @@ impl Ordered {
                     }
                     continue;
                 }
-                State::Reading { deliveries, .. } => deliveries.poll_next(cx),
+                State::Reading(opened) => opened.deliveries.poll_next(cx),
             };
             let Poll::Ready(next) = next else {
+                if self.is_cut_off() {
+                    self.reopen();
+                    continue;
+                }
                 self.poll_silence(cx);
                 return Poll::Pending;
             };
@@ -136,8 +146,11 @@ impl Ordered {
             match next {
                 Some(Ok(delivered)) if delivered.consumer_sequence == self.consumer_last + 1 => {
                     self.consumer_last = delivered.consumer_sequence;
-                    self.last = Some(delivered.stream_sequence);
                     self.caught_up |= delivered.pending == 0;
+                    if self.has_read(&delivered) {
+                        continue;
+                    }
+                    self.last = Some(delivered.stream_sequence);
                     return Poll::Ready(Some(Ok(delivered)));
                 }
                 Some(Ok(delivered)) => {
@@ -153,13 +166,25 @@ impl Ordered {
         }
     }
 
+    /// Whether the connection is another one than that over which it began to read.
+    fn is_cut_off(&self) -> bool {
+        let State::Reading(opened) = &self.state else { return false };
+        let link = self.streams.bus().link();
+        let link = link.borrow();
+        link.closed.is_none() && link.up && link.epoch != opened.epoch
+    }
+
+    fn has_read(&self, delivered: &Delivered) -> bool {
+        matches!(&self.state, State::Reading(opened) if delivered.stream_sequence <= opened.read_before)
+    }
+
     /// Finds out whether anything is left, when nothing has come for a while.
     fn poll_silence(&mut self, cx: &mut TaskContext<'_>) {
         while !self.caught_up {
             let silence = self.silence.get_or_insert_with(|| Silence::Waiting(Box::pin(sleep(SILENCE))));
             match silence {
                 Silence::Waiting(wait) => {
-                    let State::Reading { consumer, .. } = &self.state else { return };
+                    let State::Reading(Opened { consumer, .. }) = &self.state else { return };
                     if wait.as_mut().poll(cx).is_pending() {
                         return;
                     }
@@ -183,19 +208,20 @@ impl Ordered {
         Poll::Ready(Some(Err(status)))
     }
 
-    fn read(&mut self, Opened { consumer, deliveries, pending }: Opened) {
+    fn read(&mut self, opened: Opened) {
         self.consumer_last = 0;
-        self.caught_up |= pending == 0;
-        self.state = State::Reading { consumer, deliveries };
+        self.caught_up |= opened.pending == 0;
+        self.state = State::Reading(opened);
     }
 
     fn reopen(&mut self) {
         self.abandon();
         let (streams, spec, last) = (self.streams.clone(), self.spec.clone(), self.last);
+        let newest = spec.deliver == Deliver::LastPerSubject && !self.caught_up;
         self.state = State::Opening(Box::pin(async move {
             for attempt in 0.. {
                 sleep(REOPEN.delay(attempt)).await;
-                match again(&streams, &spec, last).await {
+                match again(&streams, &spec, last, newest).await {
                     Err(status) if may_pass(&streams, &status) => {
                         tracing::debug!(%status, attempt, "a reader waits for its stream");
                     }
@@ -208,7 +234,7 @@ impl Ordered {
 
     /// The broker need not wait until it notices by itself.
     fn abandon(&mut self) {
-        if let State::Reading { consumer, .. } = &self.state {
+        if let State::Reading(Opened { consumer, .. }) = &self.state {
             self.streams.abandon_consumer(&self.spec.stream, consumer);
         }
         self.state = State::Over;
@@ -228,10 +254,11 @@ impl fmt::Debug for Ordered {
 }
 
 async fn open(streams: JetStream, spec: ConsumerSpec) -> Result<Opened> {
+    let epoch = streams.bus().link().borrow().epoch;
     let info = streams.put_consumer(&spec, Action::Create).await?;
     let pull = Pull { messages: limits::PULL_MESSAGES, bytes: limits::PULL_BYTES };
     let deliveries = streams.pull(&spec.stream, &spec.name, pull).await?;
-    Ok(Opened { consumer: spec.name.into_owned(), deliveries, pending: info.pending })
+    Ok(Opened { consumer: spec.name.into_owned(), deliveries, pending: info.pending, epoch, read_before: 0 })
 }
 
 /// What is left to come after `last`.
@@ -258,17 +285,18 @@ async fn left(streams: JetStream, spec: OrderedSpec, consumer: String, last: Opt
     Ok(left)
 }
 
-/// Goes on after `last`.
-async fn again(streams: &JetStream, spec: &OrderedSpec, last: Option<u64>) -> Result<Opened> {
-    let mut consumer = consumer(spec, last);
+/// Goes on after `last`: with the `newest` of each subject, or with all that come.
+async fn again(streams: &JetStream, spec: &OrderedSpec, last: Option<u64>, newest: bool) -> Result<Opened> {
+    let mut consumer = consumer(spec, last.filter(|_| !newest));
+    let mut read_before = last.filter(|_| newest).unwrap_or(0);
     if last.is_some_and(|last| last > 0) {
         let stream = streams.stream_info(&spec.stream).await?;
         if last > Some(stream.last_sequence) {
             tracing::warn!(stream = spec.stream, "a stream was made anew: reading it from its start");
-            consumer.deliver = Deliver::All;
+            (consumer.deliver, read_before) = (Deliver::All, 0);
         }
     }
-    open(streams.clone(), consumer).await
+    Ok(Opened { read_before, ..open(streams.clone(), consumer).await? })
 }
 
 /// Whether it makes sense to try again.

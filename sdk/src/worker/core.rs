@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,7 +19,7 @@ use super::{
     effects::Once,
     handler::{Handler, Keys, no_handler},
     in_hand::InHand,
-    job::{Job, Work},
+    job::{Job, Work, panicked},
     lanes::Lanes,
     metrics::Metrics,
     monitor::{Board, WorkerMonitor},
@@ -90,7 +91,9 @@ impl Core {
             let text = format!("the last of {attempts} attempts did not come to its end");
             return Arrived::Dead(delivery, Reason::new(Code::Aborted, text));
         }
-        let prepared = match self.handler.0.prepare(&delivery, &self.keys) {
+        // What decodes a message, and what gives it its key, may panic as its handler may.
+        let prepare = AssertUnwindSafe(|| self.handler.0.prepare(&delivery, &self.keys));
+        let prepared = match catch_unwind(prepare).unwrap_or_else(|panic| Some(Err(panicked(&*panic)))) {
             Some(Ok(prepared)) => prepared,
             Some(Err(reason)) => return Arrived::Dead(delivery, reason),
             None => {

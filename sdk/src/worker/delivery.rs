@@ -94,7 +94,9 @@ impl Delivery {
 
     /// Whether it becomes a dead letter when this attempt fails.
     pub fn is_last_attempt(&self) -> bool {
-        self.0.life.attempts.is_some_and(|attempts| self.attempt() >= attempts)
+        // The broker counts also what came again while it was in hand.
+        let handed_out = self.state().again.as_ref().map_or(self.attempt(), |again| again.attempt);
+        self.0.life.attempts.is_some_and(|attempts| handed_out >= attempts)
     }
 
     /// How many messages the consumer had not handed out yet, when it handed out this one.

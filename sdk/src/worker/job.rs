@@ -33,6 +33,6 @@ impl Future for Work {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Reason {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Reason {
     Reason::from(&crate::__codegen::panicked(panic))
 }

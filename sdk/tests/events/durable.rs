@@ -17,6 +17,7 @@ on_both_buses!(
     a_message_over_the_limit_of_its_stream,
     a_pipeline_keeps_the_order,
     a_pipeline_says_which_one_failed,
+    a_pipeline_that_tells_of_a_failure_hands_over_the_one_at_hand,
     a_batch_is_stored_whole_or_not_at_all,
     a_batch_needs_a_stream_that_allows_it,
 );
@@ -118,6 +119,21 @@ async fn a_pipeline_keeps_the_order(broker: Broker) {
         let stored = Streams::new(&broker.bus).message("TESTING", sequence).await.expect("read").expect("there");
         assert_eq!(stored.message.headers.get("Nats-Msg-Id"), Some(&*format!("reading-{sequence}")));
     }
+}
+
+async fn a_pipeline_that_tells_of_a_failure_hands_over_the_one_at_hand(broker: Broker) {
+    let spec = StreamSpec { max_message_bytes: Some(100), ..StreamSpec::new("SMALL", ["small.>"]) };
+    Streams::new(&broker.bus).apply(spec).await.expect("applied");
+    let mut pipeline = Events::new(&broker.bus).pipeline().window(4);
+    let mut failed = Vec::new();
+    for number in 0..20 {
+        let size = if number == 3 { 1_000 } else { 1 };
+        if let Err(status) = pipeline.publish(Message::new(subject("small.x"), vec![0; size])).await {
+            failed.push(status.error_info().expect("a reason").metadata["event"].clone());
+        }
+    }
+    let published = pipeline.finish().await.expect("all others are stored");
+    assert_eq!((failed, published.stored), (vec!["3".to_owned()], 19));
 }
 
 async fn a_pipeline_says_which_one_failed(broker: Broker) {

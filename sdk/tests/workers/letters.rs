@@ -12,6 +12,8 @@ on_both_buses!(
     letters_are_listed_by_where_they_come_from,
     a_replayed_message_is_handled_and_its_letter_is_gone,
     a_replay_that_is_not_stored_keeps_the_letter,
+    another_letter_in_the_same_place_is_replayed_too,
+    a_replay_ends_with_its_bus,
     many_are_replayed_at_a_rate,
     a_rate_may_be_as_high_as_can_be,
     letters_are_thrown_away,
@@ -25,6 +27,30 @@ on_both_buses!(
     letters_may_lie_elsewhere,
     long_names_are_refused_before_a_letter_needs_them,
 );
+
+/// Places begin anew with the stream of the letters, while the stream of the messages still knows its ids.
+async fn another_letter_in_the_same_place_is_replayed_too(broker: Broker) {
+    let (streams, letters) = (Streams::new(&broker.bus), DeadLetters::new(&broker.bus));
+    for value in 0..2 {
+        let [letter] = &set_aside(&broker, value..value + 1).await[..] else { panic!("one letter") };
+        assert_eq!(letter.place, 1);
+        let ack = letters.replay(letter.place).await.expect("replayed");
+        assert!(!ack.duplicate, "message {value} is nowhere now");
+        streams.delete("dead-letters").await.expect("deleted");
+        streams.delete_consumer("TESTING", "testing").await.expect("deleted");
+        streams.purge("TESTING", None).await.expect("purged");
+    }
+}
+
+async fn a_replay_ends_with_its_bus(broker: Broker) {
+    set_aside(&broker, 0..20).await;
+    let replay = tokio::spawn(DeadLetters::new(&broker.bus).replay_all(Letters::all()).per_second(10).into_future());
+    let mut replayed = broker.bus.subscribe::<Reading>(ReadingFilter::new()).await.expect("subscribed");
+    within("one is replayed", replayed.next()).await.expect("one").expect("read");
+    broker.bus.close().await.expect("closed");
+    // However it ends: what it could not do is counted.
+    let _ = within("the end", replay).await.expect("no panic");
+}
 
 /// Sets everything aside.
 fn undertaker(broker: &Broker) -> WorkerBuilder {

@@ -3,6 +3,7 @@
 #![allow(clippy::panic, reason = "a handler that panics is one of the cases")]
 
 mod backstop;
+mod cut_off;
 mod effects;
 mod gone;
 mod groups;

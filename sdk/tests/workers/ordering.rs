@@ -12,9 +12,25 @@ on_both_buses!(
     a_retry_keeps_its_place_however_long_the_wait_is,
     what_is_gone_holds_back_nobody_for_ever,
     a_key_of_something_else_is_refused,
+    a_key_that_panics_costs_its_message_and_no_other,
     what_waits_for_its_turn_is_handed_back_by_a_stop,
     what_does_not_fit_is_given_back_and_keeps_its_place,
 );
+
+async fn a_key_that_panics_costs_its_message_and_no_other(broker: Broker) {
+    let (pen, mut book) = Book::new();
+    broker.publish(0..10).await;
+    let worker = scribe(&broker, &consumer(), pen).ordered_by(|reading: &Reading| {
+        assert!(reading.value != 5, "no key");
+        reading.value
+    });
+    let worker = started(worker).await;
+    book.take(9).await;
+    broker.letters_when(1).await;
+    broker.done().await;
+    assert_eq!(worker.monitor().counts().done, 9);
+    stopped(worker).await;
+}
 
 /// One whose key is the room, `value % rooms`.
 fn in_room(value: u64, rooms: u64) -> Reading {

@@ -83,3 +83,40 @@ async fn what_no_attempt_ended_is_set_aside(broker: Broker) {
     stopped(worker).await;
     assert_eq!(book.attempts(1), [1], "it was not tried once more than its consumer says");
 }
+
+/// What the broker hands out again while it is in hand counts for the broker: the worker must not count on another.
+async fn what_came_again_in_hand_is_set_aside_when_it_fails(broker: Broker) {
+    const STALL: Duration = Duration::from_millis(900);
+    let consumer =
+        ConsumerSpec { max_deliver: Some(2), ack_wait: STALL / 2, ..ConsumerSpec::new("TESTING", "testing") };
+    let (pen, mut book) = Book::new();
+    broker.publish([7]).await;
+    let released = Arc::new(tokio::sync::Notify::new());
+    let release = released.clone();
+    let handler = async move |cx: Delivery, reading: Reading| -> Result<()> {
+        pen.write(&cx, reading.value);
+        released.notified().await;
+        Err(subwire::Status::unavailable("not now"))
+    };
+    let worker = started(Worker::builder(&broker.bus).handle(&consumer, handler)).await;
+    book.next().await;
+    // The process stands still, as one that is stopped or whose machine sleeps, until the broker has given up.
+    for doubles in 1..=3 {
+        std::thread::sleep(STALL);
+        eventually("it comes again", async || worker.monitor().counts().doubles >= doubles).await;
+    }
+    release.notify_one();
+    broker.letters_when(1).await;
+    stopped(worker).await;
+    assert_eq!(book.attempts(7), [1]);
+}
+
+#[tokio::test]
+async fn what_came_again_in_hand_is_set_aside_when_it_fails_in_memory() {
+    what_came_again_in_hand_is_set_aside_when_it_fails(Broker::memory().await).await;
+}
+
+#[tokio::test]
+async fn what_came_again_in_hand_is_set_aside_when_it_fails_on_nats() {
+    what_came_again_in_hand_is_set_aside_when_it_fails(Broker::nats().await).await;
+}
