@@ -311,6 +311,8 @@ mod streams_and_consumers {
             Deliver::FromTime(since),
         ];
         assert_eq!(seen.map(|consumer| consumer.deliver), expected);
+        let waits = [Duration::from_secs(1), Duration::new(5, 1)];
+        assert_eq!(consumer::SINCE.backoff.as_ref(), waits, "a time and waits at once");
     }
 
     #[test]

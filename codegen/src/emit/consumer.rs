@@ -51,6 +51,11 @@ fn spec(consumer: &Consumer) -> TokenStream {
     let max_deliver = consumer.max_deliver.map(Literal::u32_unsuffixed);
     let max_deliver = option(max_deliver.map(|number| quote!(#number)));
     let backoff = consumer.backoff.iter().copied().map(duration);
+    let mut backoff = quote!(&[#(#backoff),*]);
+    if is_lazy(consumer) && !consumer.backoff.is_empty() {
+        // In a function, what a call made would be gone at its end.
+        backoff = quote!(const { #backoff });
+    }
     let max_ack_pending = Literal::u32_unsuffixed(consumer.max_ack_pending);
     let replay = match consumer.replay {
         Replay::Instant => format_ident!("Instant"),
@@ -66,7 +71,7 @@ fn spec(consumer: &Consumer) -> TokenStream {
             ack: ::subwire::__codegen::AckPolicy::Explicit,
             ack_wait: #ack_wait,
             max_deliver: #max_deliver,
-            backoff: ::subwire::__codegen::Cow::Borrowed(&[#(#backoff),*]),
+            backoff: ::subwire::__codegen::Cow::Borrowed(#backoff),
             max_ack_pending: #max_ack_pending,
             replay: ::subwire::__codegen::ReplayPolicy::#replay,
             headers_only: false,

@@ -227,8 +227,13 @@ pub mod consumer {
             ),
             ack: ::subwire::__codegen::AckPolicy::Explicit,
             ack_wait: ::subwire::__codegen::Duration::from_secs(30),
-            max_deliver: ::core::option::Option::None,
-            backoff: ::subwire::__codegen::Cow::Borrowed(&[]),
+            max_deliver: ::core::option::Option::Some(4),
+            backoff: ::subwire::__codegen::Cow::Borrowed(const {
+                &[
+                    ::subwire::__codegen::Duration::from_secs(1),
+                    ::subwire::__codegen::Duration::new(5, 1),
+                ]
+            }),
             max_ack_pending: 1000,
             replay: ::subwire::__codegen::ReplayPolicy::Instant,
             headers_only: false,
