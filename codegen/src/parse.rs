@@ -104,7 +104,8 @@ fn import_offset(error: &protox::Error, text: &str) -> Option<usize> {
     let message = error.to_string();
     let first = message.strip_prefix("import cycle detected: ")?;
     let next = first.split(" -> ").nth(1)?;
-    text.find(&format!("\"{next}\""))
+    let written = ['"', '\''].map(|quote| text.find(&format!("{quote}{next}{quote}")));
+    written.into_iter().flatten().min()
 }
 
 fn quoted(message: &str) -> Option<&str> {
