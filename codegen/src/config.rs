@@ -42,9 +42,10 @@ impl Config {
         self
     }
 
-    /// Looks for imports in this directory too, before the roots of the inputs.
+    /// Looks for imports in this directory too.
     ///
-    /// A single file below it is named from here.
+    /// The files of the inputs come first, then the includes in the order in which they were added, then what else
+    /// lies below the roots of the inputs. A single file below an include is named from the first such one.
     pub fn include(mut self, directory: impl Into<PathBuf>) -> Self {
         self.includes.push(directory.into());
         self

@@ -1,6 +1,6 @@
 //! Which `.proto` files to compile, and the names they import one another by.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -8,9 +8,6 @@ use protox::file::{File, FileResolver, GoogleFileResolver};
 
 use crate::builtin;
 use crate::error::{Error, Problem};
-
-/// How deep directories are searched; deeper means a link that leads back.
-const MAX_DEPTH: usize = 32;
 
 /// One file to compile.
 #[derive(Debug, Clone)]
@@ -33,11 +30,12 @@ impl Sources {
     pub(crate) fn find(inputs: &[PathBuf], includes: &[PathBuf]) -> Result<Self, Error> {
         let mut sources = Self { files: Vec::new(), roots: includes.to_vec() };
         let mut seen = HashSet::new();
+        let mut named: HashMap<String, PathBuf> = HashMap::new();
         let mut problems = Vec::new();
         for input in inputs {
             let mut found = Vec::new();
             let root = if input.is_dir() {
-                collect(input, 0, &mut found)?;
+                collect(input, &mut HashSet::new(), &mut found)?;
                 input.clone()
             } else if input.is_file() {
                 found.push(input.clone());
@@ -55,9 +53,17 @@ impl Sources {
             }
             for path in found {
                 let canonical = fs::canonicalize(&path).map_err(|e| Error::io(&path, e))?;
-                if seen.insert(canonical) {
-                    let name = name_below(&root, &path);
-                    sources.files.push(Source { name, path });
+                if !seen.insert(canonical) {
+                    continue;
+                }
+                let name = name_below(&root, &path);
+                // Copies of a built-in file make no difference, however many there are.
+                match named.get(&name).filter(|_| !builtin::contains(&name)) {
+                    Some(first) => problems.push(same_name(&name, first, &path)),
+                    None => {
+                        named.insert(name.clone(), path.clone());
+                        sources.files.push(Source { name, path });
+                    }
                 }
             }
             if !sources.roots.contains(&root) {
@@ -72,6 +78,8 @@ impl Sources {
     }
 
     /// Where the file that is imported as `name` is; the name itself when it is nowhere.
+    ///
+    /// The files of the inputs come first, which have one name each, then the roots in their order.
     pub(crate) fn path_of(&self, name: &str) -> PathBuf {
         match self.files.iter().find(|source| source.name == name) {
             Some(source) => source.path.clone(),
@@ -126,11 +134,27 @@ fn join(root: &Path, name: &str) -> PathBuf {
     if root == Path::new(".") { PathBuf::from(name) } else { root.join(name) }
 }
 
-fn collect(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Error> {
-    if depth > MAX_DEPTH {
+/// Two files that an import could not tell apart.
+fn same_name(name: &str, first: &Path, second: &Path) -> Problem {
+    let parent: PathBuf =
+        first.components().zip(second.components()).map_while(|(a, b)| (a == b).then_some(a)).collect();
+    let parent = match parent.as_os_str().is_empty() {
+        false => format!("`{}`", parent.display()),
+        true => "the directory that both are in".to_owned(),
+    };
+    let message = format!(
+        "`{name}` is the import name of `{}` too; compile {parent} in place of both, or give one of them another name",
+        first.display(),
+    );
+    Problem::of_file(second, "IMPORT_NAME_UNIQUE", message)
+}
+
+/// Adds the `.proto` files of a directory; `seen` has the directories it was in, since links may lead back.
+fn collect(directory: &Path, seen: &mut HashSet<PathBuf>, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let io = |e| Error::io(directory, e);
+    if !seen.insert(fs::canonicalize(directory).map_err(io)?) {
         return Ok(());
     }
-    let io = |e| Error::io(directory, e);
     let mut entries = fs::read_dir(directory)
         .map_err(io)?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -143,7 +167,7 @@ fn collect(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(
             continue;
         }
         if path.is_dir() {
-            collect(&path, depth + 1, found)?;
+            collect(&path, seen, found)?;
         } else if path.extension().is_some_and(|ext| ext == "proto") {
             found.push(path);
         }

@@ -69,6 +69,73 @@ fn imports_are_found_in_include_directories() {
     assert_eq!(written(&root), ALL);
 }
 
+/// Writes files, each below the root and with the package it names.
+fn write(root: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, format!("syntax = \"proto3\";\n{text}\n")).expect("a file");
+    }
+}
+
+#[test]
+fn two_files_of_one_import_name_are_refused() {
+    let root = project("same_name");
+    let files = [
+        ("svc1/api.proto", "package shop.orders.v1; message Order {}"),
+        ("svc2/api.proto", "package shop.users.v1; message User {"),
+    ];
+    write(&root, &files);
+    let (first, second) = (root.join("svc1/api.proto"), root.join("svc2/api.proto"));
+    let text = format!(
+        "{}: IMPORT_NAME_UNIQUE: `api.proto` is the import name of `{}` too; compile `{}` in place of both, or give one \
+         of them another name",
+        second.display(),
+        first.display(),
+        root.display(),
+    );
+    let error = config(&root).compile(&[&first, &second]).expect_err("one name");
+    assert_eq!(error.to_string(), text);
+    let error = config(&root).compile(&[root.join("svc1"), root.join("svc2")]).expect_err("one name");
+    assert_eq!(error.to_string(), text);
+    write(&root, &[("svc2/api.proto", "package shop.users.v1; message User {}")]);
+    let parent = root.join("services");
+    fs::create_dir_all(&parent).expect("a directory");
+    for service in ["svc1", "svc2"] {
+        fs::rename(root.join(service), parent.join(service)).expect("moved");
+    }
+    config(&root).compile(&[parent]).expect("compiles");
+    assert_eq!(written(&root), ["shop.orders.v1.rs", "shop.users.v1.rs", "subwire.rs"]);
+}
+
+#[test]
+fn imports_are_found_in_the_order_that_is_documented() {
+    let root = project("order");
+    let files = [
+        ("proto/one.proto", "package a.b.v1; import \"x.proto\"; message One { a.x.v1.X x = 1; }"),
+        ("first/x.proto", "package a.x.v1; message X { string first = 1; }"),
+        ("second/x.proto", "package a.x.v1; message X { string second = 1; }"),
+    ];
+    write(&root, &files);
+    let config = config(&root).include(root.join("first")).include(root.join("second"));
+    let has = |field: &str| fs::read_to_string(root.join("out/a.x.v1.rs")).expect("code").contains(field);
+    config.compile(&[root.join("proto/one.proto")]).expect("compiles");
+    assert!(has("first: ::"), "of two includes the first");
+    config.compile(&[root.join("proto/one.proto"), root.join("second/x.proto")]).expect("compiles");
+    assert!(has("second: ::"), "what is compiled comes before the includes");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back_are_followed_once() {
+    let root = project("links");
+    for link in ["proto/back", "proto/ai/back", "proto/ai/llm/v1/back", "proto/ai/llm/v1/other"] {
+        std::os::unix::fs::symlink(root.join("proto"), root.join(link)).expect("a link");
+    }
+    config(&root).compile(&[root.join("proto")]).expect("compiles");
+    assert_eq!(written(&root), ALL);
+}
+
 #[test]
 fn extern_packages_are_named_and_not_generated() {
     let root = project("extern");
