@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use prost_reflect::{DescriptorPool, EnumDescriptor, FileDescriptor, MessageDescriptor, ServiceDescriptor};
+use prost_reflect::{
+    DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, ServiceDescriptor,
+};
 
 use super::types::{all_enums, all_messages};
 use crate::builtin;
@@ -85,6 +87,7 @@ impl Names {
         }
 
         let fields = join(&join(&outer, &name, "::"), "fields", "#");
+        let methods = join(&join(&outer, &name, "::"), "methods", "#");
         for field in message.fields() {
             let scope = match field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
                 None => fields.clone(),
@@ -96,7 +99,11 @@ impl Names {
                 }
             };
             let name = naming::snake(field.name());
-            self.take(&scope, &name, field.full_name(), &file, field.path(), report);
+            if self.take(&scope, &name, field.full_name(), &file, field.path(), report) {
+                for method in accessors(&field, name) {
+                    self.take(&methods, &method, field.full_name(), &file, field.path(), report);
+                }
+            }
         }
         for oneof in oneofs {
             let name = naming::snake(oneof.name());
@@ -129,6 +136,7 @@ impl Names {
         }
     }
 
+    /// Whether the name was free; else it is reported.
     fn take(
         &mut self,
         scope: &str,
@@ -137,7 +145,7 @@ impl Names {
         file: &FileDescriptor,
         path: &[i32],
         report: &mut Report<'_>,
-    ) {
+    ) -> bool {
         let key = (scope.to_owned(), name.to_owned());
         if let Some(owner) = self.taken.get(&key) {
             let message = format!(
@@ -145,10 +153,11 @@ impl Names {
                 owner.proto, owner.place,
             );
             report.add(file, path, "RUST_NAME_UNIQUE", message);
-            return;
+            return false;
         }
         let owner = Owner { proto: proto.to_owned(), place: report.place(file, path) };
         self.taken.insert(key, owner);
+        true
     }
 
     /// Names for what is generated for a service.
@@ -210,6 +219,24 @@ impl Constants {
         let chosen = candidates(first, second).find(|name| !self.taken.contains(name)).unwrap_or_default();
         self.taken.insert(chosen.clone());
         chosen
+    }
+}
+
+/// The methods that prost makes for a field outside of a oneof, by the field's name in Rust.
+fn accessors(field: &FieldDescriptor, name: String) -> Vec<String> {
+    let plain = name.trim_start_matches("r#").to_owned();
+    let with = |prefix: &str| format!("{prefix}_{plain}");
+    let kind = field.kind();
+    if field.is_map() {
+        let value = kind.as_message().and_then(|entry| entry.get_field(2)).map(|value| value.kind());
+        return if matches!(value, Some(Kind::Enum(_))) { vec![with("get"), with("insert")] } else { Vec::new() };
+    }
+    match kind {
+        Kind::Enum(_) if field.is_list() => vec![with("push"), name],
+        Kind::Enum(_) => vec![with("set"), name],
+        Kind::Message(_) => Vec::new(),
+        _ if field.containing_oneof().is_some() => vec![name],
+        _ => Vec::new(),
     }
 }
 
