@@ -1,6 +1,6 @@
 //! The schemas every `.proto` may import without having them on disk.
 
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, FileDescriptor};
 
 /// Name and text; `google/protobuf/*` comes with protox.
 const FILES: &[(&str, &str)] = &[
@@ -60,7 +60,9 @@ pub(crate) fn contains(name: &str) -> bool {
     names().any(|file| file == name)
 }
 
-/// Whether the runtime has the package's types, so that none are generated.
-pub(crate) fn runtime_has(package: &str) -> bool {
-    matches!(package, "google.protobuf" | "google.rpc") || package.starts_with("google.protobuf.")
+/// Whether the names of a file's types need no check: of those that are generated no two are alike.
+pub(crate) fn is_of_runtime(file: &FileDescriptor) -> bool {
+    let package = file.package_name();
+    let own = matches!(package, "google.protobuf" | "google.rpc") || package.starts_with("google.protobuf.");
+    own && contains(file.name())
 }

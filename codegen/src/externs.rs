@@ -23,6 +23,85 @@ const PLAIN: &[(&str, &str)] = &[
     (".google.protobuf.UInt64Value", "u64"),
 ];
 
+/// All that `prost_types` and the runtime have besides: neither has whole packages.
+///
+/// Not so `google.rpc.Code`: the runtime's `Code` is more than a protobuf enum.
+const RUNTIME: &[&str] = &[
+    ".google.protobuf.Any",
+    ".google.protobuf.Api",
+    ".google.protobuf.DescriptorProto",
+    ".google.protobuf.DescriptorProto.ExtensionRange",
+    ".google.protobuf.DescriptorProto.ReservedRange",
+    ".google.protobuf.Duration",
+    ".google.protobuf.Enum",
+    ".google.protobuf.EnumDescriptorProto",
+    ".google.protobuf.EnumDescriptorProto.EnumReservedRange",
+    ".google.protobuf.EnumOptions",
+    ".google.protobuf.EnumValue",
+    ".google.protobuf.EnumValueDescriptorProto",
+    ".google.protobuf.EnumValueOptions",
+    ".google.protobuf.ExtensionRangeOptions",
+    ".google.protobuf.Field",
+    ".google.protobuf.Field.Cardinality",
+    ".google.protobuf.Field.Kind",
+    ".google.protobuf.FieldDescriptorProto",
+    ".google.protobuf.FieldDescriptorProto.Label",
+    ".google.protobuf.FieldDescriptorProto.Type",
+    ".google.protobuf.FieldMask",
+    ".google.protobuf.FieldOptions",
+    ".google.protobuf.FieldOptions.CType",
+    ".google.protobuf.FieldOptions.JSType",
+    ".google.protobuf.FileDescriptorProto",
+    ".google.protobuf.FileDescriptorSet",
+    ".google.protobuf.FileOptions",
+    ".google.protobuf.FileOptions.OptimizeMode",
+    ".google.protobuf.GeneratedCodeInfo",
+    ".google.protobuf.GeneratedCodeInfo.Annotation",
+    ".google.protobuf.ListValue",
+    ".google.protobuf.MessageOptions",
+    ".google.protobuf.Method",
+    ".google.protobuf.MethodDescriptorProto",
+    ".google.protobuf.MethodOptions",
+    ".google.protobuf.MethodOptions.IdempotencyLevel",
+    ".google.protobuf.Mixin",
+    ".google.protobuf.NullValue",
+    ".google.protobuf.OneofDescriptorProto",
+    ".google.protobuf.OneofOptions",
+    ".google.protobuf.Option",
+    ".google.protobuf.ServiceDescriptorProto",
+    ".google.protobuf.ServiceOptions",
+    ".google.protobuf.SourceCodeInfo",
+    ".google.protobuf.SourceCodeInfo.Location",
+    ".google.protobuf.SourceContext",
+    ".google.protobuf.Struct",
+    ".google.protobuf.Syntax",
+    ".google.protobuf.Timestamp",
+    ".google.protobuf.Type",
+    ".google.protobuf.UninterpretedOption",
+    ".google.protobuf.UninterpretedOption.NamePart",
+    ".google.protobuf.Value",
+    ".google.protobuf.compiler.CodeGeneratorRequest",
+    ".google.protobuf.compiler.CodeGeneratorResponse",
+    ".google.protobuf.compiler.CodeGeneratorResponse.Feature",
+    ".google.protobuf.compiler.CodeGeneratorResponse.File",
+    ".google.protobuf.compiler.Version",
+    ".google.rpc.BadRequest",
+    ".google.rpc.BadRequest.FieldViolation",
+    ".google.rpc.DebugInfo",
+    ".google.rpc.ErrorInfo",
+    ".google.rpc.Help",
+    ".google.rpc.Help.Link",
+    ".google.rpc.LocalizedMessage",
+    ".google.rpc.PreconditionFailure",
+    ".google.rpc.PreconditionFailure.Violation",
+    ".google.rpc.QuotaFailure",
+    ".google.rpc.QuotaFailure.Violation",
+    ".google.rpc.RequestInfo",
+    ".google.rpc.ResourceInfo",
+    ".google.rpc.RetryInfo",
+    ".google.rpc.Status",
+];
+
 /// Proto paths with a leading dot, and the Rust path of each.
 #[derive(Debug, Clone)]
 pub(crate) struct Externs {
@@ -37,11 +116,8 @@ impl Externs {
     }
 
     /// The Rust path of a type that exists already, by its full name.
-    ///
-    /// Not so `google.rpc.Code`: the runtime's `Code` is more than a protobuf enum.
     pub(crate) fn known(&self, full_name: &str) -> Option<String> {
-        let generated = full_name == "google.rpc.Code";
-        self.find(&format!(".{full_name}")).filter(|_| !generated)
+        self.find(&format!(".{full_name}"))
     }
 
     /// Whether nothing is generated for the type with this full name.
@@ -83,6 +159,9 @@ impl Externs {
         }
         proto.rmatch_indices('.').find_map(|(at, _)| {
             let rust = self.lookup(&proto[..at])?;
+            if matches!(rust, PROST_TYPES | DETAILS) && !RUNTIME.contains(&proto) {
+                return None;
+            }
             let mut rest: Vec<&str> = proto[at + 1..].split('.').collect();
             let name = naming::upper_camel(rest.pop().unwrap_or_default());
             let modules = rest.into_iter().map(naming::snake);

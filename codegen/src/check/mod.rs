@@ -63,6 +63,7 @@ fn packages(pool: &DescriptorPool, externs: &Externs, report: &mut Report<'_>) -
     for file in pool.files() {
         if !builtin::contains(file.name()) {
             proto3(&file, report);
+            types::exist(&file, externs, report);
             let files = by_name.entry(file.package_name().to_owned()).or_default();
             files.push(file);
         }

@@ -36,7 +36,7 @@ struct Owner {
 pub(super) fn declare(pool: &DescriptorPool, externs: &Externs, report: &mut Report<'_>) -> Names {
     let mut names = Names::default();
     for file in pool.files() {
-        if builtin::runtime_has(file.package_name()) {
+        if builtin::is_of_runtime(&file) {
             continue;
         }
         names.package(&file, report);

@@ -7,7 +7,6 @@ use prost_reflect::FileDescriptor;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto};
 
-use crate::builtin;
 use crate::naming;
 use crate::place::Report;
 
@@ -18,10 +17,10 @@ const ENUM: i32 = 5;
 const SERVICE: i32 = 6;
 const NAME: i32 = 1;
 
-/// Checks one file; nothing is generated for the runtime's own packages, so they may be proto2.
+/// Checks one file; of what is built in, some is proto2.
 pub(super) fn check(file: &FileDescriptor, report: &mut Report<'_>) {
     let proto = file.file_descriptor_proto();
-    let mut walk = Walk { file, report, path: Vec::new(), generated: !builtin::runtime_has(file.package_name()) };
+    let mut walk = Walk { file, report, path: Vec::new() };
     if !proto.package().is_empty() {
         for part in proto.package().split('.') {
             walk.name(PACKAGE, part);
@@ -47,7 +46,6 @@ struct Walk<'a, 'r> {
     file: &'a FileDescriptor,
     report: &'a mut Report<'r>,
     path: Vec<i32>,
-    generated: bool,
 }
 
 impl Walk<'_, '_> {
@@ -94,7 +92,7 @@ impl Walk<'_, '_> {
 
     fn field(&mut self, field: &FieldDescriptorProto, message: &DescriptorProto) {
         self.name(NAME, field.name());
-        if !self.generated || self.file.syntax() != prost_reflect::Syntax::Proto3 {
+        if self.file.syntax() != prost_reflect::Syntax::Proto3 {
             return; // proto2 is refused as such
         }
         if field.r#type() == Type::Group || field.label() == Label::Required {

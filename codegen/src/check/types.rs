@@ -4,7 +4,14 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, Messa
 
 use prost_types::EnumValueDescriptorProto;
 
+use crate::externs::Externs;
 use crate::model::{Enum, Field, Label, Message};
+use crate::place::Report;
+
+/// Field numbers of what is mentioned: of a field its type, of a method what goes in and comes out.
+const TYPE_NAME: i32 = 6;
+const INPUT: i32 = 2;
+const OUTPUT: i32 = 3;
 
 /// The messages of a file with the nested ones, outermost first, without map entries.
 pub(super) fn all_messages(file: &FileDescriptor) -> Vec<MessageDescriptor> {
@@ -26,6 +33,49 @@ pub(super) fn all_enums(file: &FileDescriptor) -> Vec<EnumDescriptor> {
     let nested = all_messages(file);
     let nested = nested.iter().flat_map(MessageDescriptor::child_enums);
     file.enums().chain(nested).collect()
+}
+
+/// Reports types that neither exist in Rust nor are generated: those inside a message that exists without them.
+pub(super) fn exist(file: &FileDescriptor, externs: &Externs, report: &mut Report<'_>) {
+    let messages = all_messages(file);
+    for message in messages.iter().filter(|message| !externs.covers(message.full_name())) {
+        for field in message.fields() {
+            let path = [field.path(), &[TYPE_NAME]].concat();
+            exists(field.kind(), file, &path, externs, report);
+        }
+    }
+    for method in file.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        for (number, message) in [(INPUT, method.input()), (OUTPUT, method.output())] {
+            let path = [method.path(), &[number]].concat();
+            exists(Kind::Message(message), file, &path, externs, report);
+        }
+    }
+}
+
+fn exists(kind: Kind, file: &FileDescriptor, path: &[i32], externs: &Externs, report: &mut Report<'_>) {
+    let (name, mut around) = match &kind {
+        Kind::Message(entry) if entry.is_map_entry() => {
+            if let Some(value) = entry.get_field(2) {
+                exists(value.kind(), file, path, externs, report);
+            }
+            return;
+        }
+        Kind::Message(message) => (message.full_name(), message.parent_message()),
+        Kind::Enum(found) => (found.full_name(), found.parent_message()),
+        _ => return,
+    };
+    if externs.covers(name) {
+        return;
+    }
+    while let Some(message) = around {
+        if externs.covers(message.full_name()) {
+            let message = message.full_name();
+            let problem = format!("the runtime has `{message}` without `{name}`; write a type of your own");
+            report.add(file, path, "TYPE_EXISTS", problem);
+            return;
+        }
+        around = message.parent_message();
+    }
 }
 
 pub(super) fn messages(file: &FileDescriptor) -> Vec<Message> {

@@ -50,6 +50,23 @@ pub struct Everything {
     /// The number of an error.
     #[prost(enumeration = "super::super::super::google::rpc::Code", tag = "14")]
     pub code: i32,
+    /// A type of descriptors.
+    #[prost(
+        enumeration = "::subwire::__codegen::prost_types::field_descriptor_proto::Type",
+        tag = "15"
+    )]
+    pub kind: i32,
+    /// One that the runtime lacks.
+    #[prost(enumeration = "super::super::super::google::protobuf::Edition", tag = "16")]
+    pub edition: i32,
+    /// One with enums inside.
+    #[prost(message, optional, tag = "17")]
+    pub features: ::core::option::Option<
+        super::super::super::google::protobuf::FeatureSet,
+    >,
+    /// A vendored file.
+    #[prost(message, optional, tag = "18")]
+    pub request: ::core::option::Option<super::super::super::google::rpc::HttpRequest>,
 }
 
 impl ::subwire::__codegen::prost::Name for Everything {

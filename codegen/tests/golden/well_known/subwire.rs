@@ -17,6 +17,10 @@ pub mod google {
     pub mod api {
         include!("google.api.rs");
     }
+    /// The package `google.protobuf`.
+    pub mod protobuf {
+        include!("google.protobuf.rs");
+    }
     /// The package `google.rpc`.
     pub mod rpc {
         include!("google.rpc.rs");
