@@ -81,6 +81,8 @@ pub(crate) struct Report<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) places: &'a Places,
     pub(crate) problems: Vec<Problem>,
+    /// Whether every file compiled; else what no file has may be in one that did not.
+    pub(crate) whole: bool,
 }
 
 impl Report<'_> {

@@ -59,6 +59,7 @@ pub(super) fn check(consumers: &[Placed<Consumer>], streams: &Streams<'_>, repor
                 let problem = format!("a consumer reads a stream; {}", streams.instead());
                 consumer.refuse("CONSUMER_STREAM", problem, report);
             }
+            None if !report.whole => {}
             None => {
                 let stream = stream.escape_debug();
                 let problem = format!("no file declares the stream `{stream}`; {}", streams.instead());

@@ -90,8 +90,10 @@ fn stream(
     report: &mut Report<'_>,
 ) {
     let Some((stream, stored)) = streams.get(name) else {
-        let problem = format!("no file declares the stream `{}`; {}", name.escape_debug(), streams.instead());
-        event.refuse("EVENT_STREAM", problem, report);
+        if report.whole {
+            let problem = format!("no file declares the stream `{}`; {}", name.escape_debug(), streams.instead());
+            event.refuse("EVENT_STREAM", problem, report);
+        }
         return;
     };
     let Some(pattern) = pattern.filter(|_| !stored.is_empty()) else {

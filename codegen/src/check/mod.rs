@@ -40,7 +40,7 @@ pub(crate) fn check(
     problems: Vec<Problem>,
 ) -> Result<Schema, Error> {
     let places = Places::new(&pool);
-    let mut report = Report { sources: &sources, places: &places, problems };
+    let mut report = Report { sources: &sources, places: &places, whole: problems.is_empty(), problems };
     let before = report.problems.len();
     for file in pool.files() {
         structure::check(&file, &mut report);
