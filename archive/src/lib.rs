@@ -12,6 +12,7 @@ mod query;
 mod record;
 #[cfg(all(unix, feature = "testing"))]
 pub mod testing;
+mod time;
 mod tls;
 mod writer;
 

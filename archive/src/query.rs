@@ -16,6 +16,7 @@ use crate::{
     database::{Database, answer},
     limits,
     page::COLUMNS,
+    time,
 };
 
 /// Which events of the archive: all, less with each method. Nothing is asked before
@@ -94,13 +95,13 @@ impl<T> Query<T> {
 
     /// Only those published at this time or later.
     pub fn since(mut self, time: SystemTime) -> Self {
-        self.since = Some(time);
+        self.since = Some(time::nearest(time));
         self
     }
 
     /// Only those published before this time.
     pub fn until(mut self, time: SystemTime) -> Self {
-        self.until = Some(time);
+        self.until = Some(time::nearest(time));
         self
     }
 

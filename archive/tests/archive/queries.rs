@@ -58,6 +58,10 @@ async fn each_question_has_its_answer() {
     assert_eq!(texts(query().since(time(3))).await, ["3", "4"]);
     assert_eq!(texts(query().until(time(3))).await, ["0", "1", "2"]);
     assert_eq!(texts(query().since(time(1)).until(time(4)).agent("ann")).await, ["2"]);
+    let ever = Duration::from_secs(i64::MAX.cast_unsigned());
+    let (never, for_ever) = (SystemTime::UNIX_EPOCH - ever, SystemTime::UNIX_EPOCH + ever);
+    assert_eq!(texts(query().since(never).until(for_ever)).await, ["0", "1", "2", "3", "4"]);
+    assert!(texts(query().since(for_ever)).await.is_empty() && texts(query().until(never)).await.is_empty());
     assert_eq!(texts(query().stream("notes").newest_first().kind("rain")).await, ["3", "2"]);
     assert!(texts(query().stream("others")).await.is_empty());
     assert!(texts(query().agent("'; DROP TABLE events; --")).await.is_empty());
