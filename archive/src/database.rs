@@ -3,12 +3,12 @@
 use std::ops::{Deref, DerefMut};
 
 use deadpool_postgres::{Client, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use subwire::Result;
+use subwire::{Result, Status};
 use tokio::time::timeout;
 use tokio_postgres::{Error, NoTls};
 
 use crate::{
-    error::{failed, invalid_config, no_connection, unavailable},
+    error::{failed, failed_query, invalid_config, no_connection, unavailable},
     limits,
     options::Target,
 };
@@ -85,6 +85,15 @@ impl DerefMut for Connection {
 
 /// What the database answers, in time.
 pub(crate) async fn answer<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T> {
+    in_time(work, failed).await
+}
+
+/// What the database answers to a query, in time.
+pub(crate) async fn answer_query<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T> {
+    in_time(work, failed_query).await
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Error>>, failed: fn(Error) -> Status) -> Result<T> {
     match timeout(limits::ANSWER, work).await {
         Ok(answered) => answered.map_err(failed),
         Err(_) => Err(unavailable("the database does not answer in time")),

@@ -19,7 +19,7 @@ pub mod reason {
     pub const DATABASE_TOO_NEW: &str = "DATABASE_TOO_NEW";
     /// A setting is misspelt, impossible, or contradicts another.
     pub const INVALID_CONFIG: &str = "INVALID_CONFIG";
-    /// What is asked for cannot be: a cursor that is none.
+    /// What is asked for cannot be: a cursor that is none, a NUL in a name.
     pub const INVALID_QUERY: &str = "INVALID_QUERY";
     /// What lies in the archive is not what its type says.
     pub const MALFORMED_EVENT: &str = "MALFORMED_EVENT";
@@ -48,8 +48,18 @@ pub(crate) fn no_connection(error: PoolError) -> Status {
     }
 }
 
-/// The status of a statement, or of a connection, that failed.
+/// The status of a statement that stores, or of a connection, that failed.
 pub(crate) fn failed(error: Error) -> Status {
+    failed_of(error, reason::UNSTORABLE_EVENT)
+}
+
+/// The status of a query that failed.
+pub(crate) fn failed_query(error: Error) -> Status {
+    failed_of(error, reason::INVALID_QUERY)
+}
+
+/// `refusal` is the reason where it is the fault of what came with the statement.
+fn failed_of(error: Error, refusal: &str) -> Status {
     let (code, message) = match (error.as_db_error(), error.code()) {
         (Some(answer), Some(state)) => {
             (code_of(state.code()), format!("the database says: {} ({})", answer.message(), state.code()))
@@ -62,7 +72,7 @@ pub(crate) fn failed(error: Error) -> Status {
     };
     let reason = match code {
         Code::Unavailable | Code::DeadlineExceeded => reason::DATABASE_UNAVAILABLE,
-        Code::InvalidArgument => reason::UNSTORABLE_EVENT,
+        Code::InvalidArgument => refusal,
         _ => reason::DATABASE_REFUSED,
     };
     status(code, reason, message).with_source(error)

@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use crate::{
     error::{failed, reason, status},
     record::from_json,
+    time::nearest,
 };
 
 /// Some of what a query finds, in its order.
@@ -128,11 +129,11 @@ impl FromStr for Cursor {
             let since = Duration::from_micros(parts.next()?.parse().ok()?);
             let sequence = parts.next()?.parse().ok()?;
             let stream = parts.next()?.to_owned();
-            // The database counts with a sign.
+            // The database counts with a sign, and its texts have no NUL.
             i64::try_from(sequence).ok()?;
-            i64::try_from(since.as_micros()).ok()?;
             let published_at = SystemTime::UNIX_EPOCH.checked_add(since)?;
-            Some(Self { published_at, sequence, stream })
+            let can_be = nearest(published_at) == published_at && !stream.contains('\0');
+            can_be.then_some(Self { published_at, sequence, stream })
         };
         let message = format!("{text:?} is not a cursor: take one from a page");
         parse().ok_or_else(|| status(Code::InvalidArgument, reason::INVALID_QUERY, message))
@@ -153,8 +154,19 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for text in ["", "1", "1.2", "x.2.s", "-1.2.s", "1.-2.s", "1.99999999999999999999.s", "1.9223372036854775808.s"]
-        {
+        for text in [
+            "",
+            "1",
+            "1.2",
+            "x.2.s",
+            "-1.2.s",
+            "1.-2.s",
+            "1.99999999999999999999.s",
+            "1.9223372036854775808.s",
+            // After the last time of the database.
+            "9224318016000000000.1.s",
+            "1.1.a\0b",
+        ] {
             let status = text.parse::<Cursor>().expect_err(text);
             assert_eq!(status.code(), Code::InvalidArgument, "{text}");
         }

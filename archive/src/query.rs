@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::{
     Archived, Cursor, Page,
-    database::{Database, answer},
+    database::{Database, answer_query},
     limits,
     page::COLUMNS,
     time,
@@ -127,6 +127,8 @@ impl<T> Query<T> {
     /// A page of them.
     ///
     /// # Errors
+    /// - `INVALID_ARGUMENT` (`INVALID_QUERY`): the database cannot compare with what is asked for: a text with a
+    ///   NUL.
     /// - `UNAVAILABLE` (`DATABASE_UNAVAILABLE`): the database is away, or has no connection left.
     /// - `DEADLINE_EXCEEDED`: it worked on it for longer than [`limits::STATEMENT`]; ask for less.
     /// - `DATA_LOSS` (`MALFORMED_EVENT`): an event is not what its type says, because the schema was broken
@@ -154,7 +156,7 @@ impl<T> Query<T> {
             }
             Ok((found, more))
         };
-        let (found, more) = answer(read).await?;
+        let (found, more) = answer_query(read).await?;
         connection.keep();
         let events: Vec<_> = found.into_iter().map(|one| one.and_then(self.decode)).collect::<Result<_>>()?;
         let next = events.last().filter(|_| more).map(Archived::cursor);
@@ -172,7 +174,7 @@ impl<T> Query<T> {
             let statement = connection.prepare_cached(&sql.text).await?;
             connection.query_one(&statement, &sql.values()).await?.try_get::<_, i64>(0)
         };
-        let count = answer(count).await?;
+        let count = answer_query(count).await?;
         connection.keep();
         Ok(count.unsigned_abs())
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use subwire::{Code, Event};
-use subwire_archive::{Archived, Query};
+use subwire_archive::{Archived, Query, reason};
 
 use crate::{
     fixture::{self, consumer, notes},
@@ -119,6 +119,18 @@ async fn an_event_that_a_broken_schema_cannot_read_is_named() {
     let status = fixture.archive.events::<Note>().fetch().await.expect_err("no note");
     assert_eq!(status.code(), Code::DataLoss);
     assert_eq!(fixture.archive.records().fetch().await.expect("bytes").events.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_database_cannot_compare_with_is_no_query() {
+    let fixture = fixture::memory().await;
+    let query = || fixture.archive.events::<Note>();
+    let fetched = query().agent("a\0b").fetch().await.map(|page| page.events.len());
+    for status in [fetched.expect_err("a NUL"), query().kind("a\0b").count().await.expect_err("a NUL")] {
+        let why = status.error_info().unwrap_or_default().reason;
+        assert_eq!((status.code(), &*why), (Code::InvalidArgument, reason::INVALID_QUERY), "{status}");
+    }
+    assert_eq!(query().count().await.expect("a count"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
