@@ -107,12 +107,25 @@ fn breakage(old: &Line<'_>, new: Option<&Line<'_>>) -> Option<Breakage> {
 /// Whether nobody can tell the new value of an attribute from the old one, to their harm.
 fn keeps(kind: &str, attribute: &str, was: &str, is: Option<&str>) -> bool {
     match (kind, attribute) {
-        // A version may rise and a method become idempotent: both break nobody.
-        ("service", "version") | ("method", "idempotency") => true,
+        ("service", "version") => is == Some(was) || is.is_some_and(|is| is_later(was, is)),
+        ("method", "idempotency") => is == Some(was) || is.is_some_and(|is| promises_more(was, is)),
         ("field", "label") => is == Some(was) || is_presence_only(was, is),
         ("event" | "stream" | "consumer", _) => messaging::keeps(kind, attribute, was, is),
         _ => is == Some(was),
     }
+}
+
+/// Whether the version of a service does not go down.
+fn is_later(was: &str, is: &str) -> bool {
+    let versions = semver::Version::parse(was).ok().zip(semver::Version::parse(is).ok());
+    versions.is_some_and(|(was, is)| was.cmp_precedence(&is).is_le())
+}
+
+/// Whether a method may be called again as before: who repeats a call relies on that.
+fn promises_more(was: &str, is: &str) -> bool {
+    let promise =
+        |idempotency| ["unknown", "idempotent", "no_side_effects"].iter().position(|word| *word == idempotency);
+    promise(was).zip(promise(is)).is_some_and(|(was, is)| was < is)
 }
 
 /// `optional` is the same on the wire as no label.

@@ -110,6 +110,44 @@ fn a_new_subject_breaks_service_and_methods() {
     assert_eq!(broken.len(), 3, "{broken:?}");
 }
 
+/// What breaks when the lock of `BEFORE` had said this instead.
+fn check_lock(instead_of: &str, said: &str) -> Vec<String> {
+    let schema = schema("v1", BEFORE);
+    let before = lock::render(&schema);
+    assert!(before.contains(instead_of), "{instead_of}");
+    lock::check(&before.replacen(instead_of, said, 1), &schema).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_method_may_become_idempotent_and_stays_so() {
+    for to in ["IDEMPOTENT", "NO_SIDE_EFFECTS"] {
+        let to = format!("returns (Thing) {{ option idempotency_level = {to}; }}");
+        assert_eq!(check("returns (Thing);", &to), [""; 0], "{to}");
+    }
+    for was in ["idempotent", "no_side_effects", "once"] {
+        let broken = check_lock("idempotency=unknown", &format!("idempotency={was}"));
+        let expected = format!("idempotency was `{was}` and is `unknown`");
+        assert!(matches!(&broken[..], [one] if one.contains(&expected)), "{was}: {broken:?}");
+    }
+    let readable = BEFORE.replacen("(Thing);", "(Thing) { option idempotency_level = NO_SIDE_EFFECTS; }", 1);
+    let changing = BEFORE.replacen("(Thing);", "(Thing) { option idempotency_level = IDEMPOTENT; }", 1);
+    let broken = |before: &str, after: &str| lock::check(&lock::render(&schema("v1", before)), &schema("v1", after));
+    assert_eq!(broken(&readable, &changing).len(), 1);
+    assert!(broken(&changing, &readable).is_empty());
+}
+
+#[test]
+fn a_version_of_a_service_may_only_rise() {
+    for was in ["0.9.10", "1.0.0-beta.1", "1.0.0"] {
+        assert_eq!(check_lock("version=1.0.0", &format!("version={was}")), [""; 0], "{was}");
+    }
+    for was in ["1.0.1", "2.0.0", "10.0.0-alpha.1"] {
+        let broken = check_lock("version=1.0.0", &format!("version={was}"));
+        let expected = format!("version was `{was}` and is `1.0.0`");
+        assert!(matches!(&broken[..], [one] if one.contains(&expected)), "{was}: {broken:?}");
+    }
+}
+
 #[test]
 fn alpha_and_beta_promise_nothing() {
     for version in ["v1alpha1", "v2beta3"] {
