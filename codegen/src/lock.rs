@@ -18,6 +18,7 @@ mod messaging;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::check::Version;
 use crate::model::{Enum, Idempotency, Kind, Label, Message, Method, Schema, Service};
 
 const HEADER: &str = "# What others rely on, from the .proto files. Do not edit: run `cargo xtask schema`.\n";
@@ -63,9 +64,10 @@ impl fmt::Display for Breakage {
 ///
 /// Packages `v<N>alpha<M>` and `v<N>beta<M>` promise nothing.
 pub fn check(old: &str, new: &Schema) -> Vec<Breakage> {
+    let packages: Vec<&str> = new.packages.iter().map(|package| package.name.as_str()).collect();
     let new = render(new);
     let now: BTreeMap<(&str, &str), Line<'_>> = lines(&new).map(|line| (line.key(), line)).collect();
-    let released = lines(old).filter(Line::is_released);
+    let released = lines(old).filter(|line| line.is_released(&packages));
     released.filter_map(|line| breakage(&line, now.get(&line.key()))).collect()
 }
 
@@ -149,10 +151,17 @@ impl<'a> Line<'a> {
     }
 
     /// Whether it is of a package that keeps what it promises: any but alpha and beta versions.
-    fn is_released(&self) -> bool {
-        let before_release =
-            |part: &str| crate::check::Version::parse(part).is_some_and(|version| version.pre.is_some());
-        !self.attribute("package").unwrap_or(self.name).split(['.', '/']).any(before_release)
+    ///
+    /// `packages` are those there are: a message or field may be called like a version, too.
+    fn is_released(&self, packages: &[&str]) -> bool {
+        let around = |package: &&&str| self.name.strip_prefix(**package).is_some_and(|rest| rest.starts_with('.'));
+        let known = || packages.iter().filter(around).max_by_key(|package| package.len()).copied();
+        let version = match self.attribute("package").or_else(known) {
+            Some(package) => package.rsplit('.').next().and_then(Version::parse),
+            // A package that is gone: its version comes before what is in it.
+            None => self.name.split(['.', '/']).find_map(Version::parse),
+        };
+        version.is_none_or(|version| version.pre.is_none())
     }
 
     fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {

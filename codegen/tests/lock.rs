@@ -149,6 +149,31 @@ fn a_version_of_a_service_may_only_rise() {
 }
 
 #[test]
+fn what_is_called_like_a_beta_version_is_promised_all_the_same() {
+    for (version, body, changed) in [
+        ("v1", "message Key { string v1beta1 = 1; }", "message Key {}"),
+        ("v1", "message Key { string v1beta1 = 1; }", ""),
+        ("v1", "message v1beta1 { string id = 1; }", "message v1beta1 {}"),
+        ("v1", "message Key { message v1beta1 { string id = 1; } }", ""),
+        ("v1", "enum Stage { STAGE_UNSPECIFIED = 0; v1beta1 = 1; }", "enum Stage { STAGE_UNSPECIFIED = 0; }"),
+        // No version at all.
+        ("types", "message v1beta1 { string id = 1; }", ""),
+    ] {
+        let broken = lock::check(&lock::render(&schema(version, body)), &schema(version, changed));
+        assert!(matches!(&broken[..], [one] if one.message.contains("v1beta1")), "{version}: {body}: {broken:?}");
+    }
+}
+
+#[test]
+fn a_package_that_is_gone_was_promised_unless_it_was_alpha_or_beta() {
+    let body = "message Key { string v1 = 1; string v1beta1 = 2; }";
+    for (version, count) in [("v1", 2), ("v1beta1", 0)] {
+        let broken = lock::check(&lock::render(&schema(version, body)), &schema("v2", body));
+        assert_eq!(broken.len(), count, "{version}: {broken:?}");
+    }
+}
+
+#[test]
 fn alpha_and_beta_promise_nothing() {
     for version in ["v1alpha1", "v2beta3"] {
         let before = lock::render(&schema(version, BEFORE));
