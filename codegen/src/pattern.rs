@@ -31,6 +31,12 @@ impl Pattern {
             let c = c.escape_debug();
             return Err(format!("`{quoted}` has `{c}`, which is not legal in a subject; write visible ASCII"));
         }
+        // It stands between subjects in the lock, and in what one writes who means several.
+        if text.contains(',') {
+            let each: Vec<_> = text.split(',').filter(|one| !one.is_empty()).map(|one| format!("{one:?}")).collect();
+            let instead = if each.is_empty() { "\"orders.>\"".to_owned() } else { each.join(", ") };
+            return Err(format!("`{quoted}` has a `,`, and a list has each subject on its own; write `[{instead}]`"));
+        }
         if let Some(token) = tokens.iter().find(|token| token.contains(['{', '}'])) {
             return Err(format!("`{token}` in `{quoted}` is a field, and only events have fields; write `*`"));
         }
@@ -118,7 +124,9 @@ mod tests {
     #[test]
     fn what_no_server_takes_is_no_pattern() {
         let long = ["a"; 300].join(".");
-        for text in ["", ".", "a.", ".a", "a..b", "a b", "a\n", "é", "a*", "a.b>", ">.a", "a.>.b", "{a}", &long] {
+        for text in
+            ["", ".", "a.", ".a", "a..b", "a b", "a\n", "é", "a*", "a.b>", ">.a", "a.>.b", "{a}", "a,b", ",", &long]
+        {
             assert!(Pattern::parse(text).is_err(), "{text:?}");
         }
         for text in ["a", "*", ">", "a.*", "a.>", "*.b.>", "a%2Eb.$x"] {
