@@ -43,6 +43,16 @@ pub fn render(schema: &Schema) -> String {
     text
 }
 
+/// What a line can be about.
+const KINDS: [&str; 7] = ["consumer", "event", "field", "method", "service", "stream", "value"];
+
+/// The lines that no lock has, from 1, with what they say: the marks of a merge that is not done.
+pub fn malformed(lock: &str) -> Vec<(usize, String)> {
+    let numbered = (1..).zip(lock.lines().map(str::trim));
+    let wrong = numbered.filter(|(_, line)| lines(line).any(|line| !KINDS.contains(&line.kind)));
+    wrong.map(|(number, line)| (number, line.to_owned())).collect()
+}
+
 /// Something that others rely on and that is no longer as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breakage {

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, io, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use subwire_build::{Config, lock};
 
 use crate::program::{self, Failed};
@@ -58,6 +58,14 @@ impl Schema {
             Some(revision) => (format!("{revision}:{LOCK}"), git_show(revision)?),
             None => (LOCK.to_owned(), lock.clone()),
         };
+        let mut malformed = malformed(LOCK, &lock);
+        if self.against.is_some() {
+            malformed.extend(self::malformed(&promised.0, &promised.1));
+        }
+        malformed.iter().for_each(|finding| println!("{finding}"));
+        if !malformed.is_empty() {
+            return failed("the lock is none");
+        }
         let broken = broken(&promised.0, &promised.1, &schema);
         broken.iter().for_each(|finding| println!("{finding}"));
         if !broken.is_empty() && !self.accept_breaking {
@@ -102,7 +110,12 @@ fn read_lock(path: impl AsRef<Path>) -> Result<String> {
 }
 
 fn git_show(revision: &str) -> Result<String> {
+    // To git that would be what is staged.
+    if revision.trim().is_empty() {
+        bail!("`--against` has no revision; write `--against origin/main`");
+    }
     program::output("git", &["show", &format!("{revision}:{LOCK}")])
+        .context("where git does not have the revision, fetch it first: `git fetch origin main`")
 }
 
 fn write_lock(old: &str, schema: &subwire_build::Schema) -> Result<()> {
@@ -117,6 +130,15 @@ fn write_lock(old: &str, schema: &subwire_build::Schema) -> Result<()> {
     }
     println!("wrote {LOCK}");
     Ok(())
+}
+
+/// What is no line of a lock.
+fn malformed<'a>(file: &'a str, lock: &str) -> Vec<Finding<'a>> {
+    let findings = lock::malformed(lock).into_iter().map(|(line, text)| {
+        let message = format!("`{text}` is no line of a lock; take either side and run `cargo xtask schema`");
+        Finding { file, line, rule: "LOCK_MALFORMED", message }
+    });
+    findings.collect()
 }
 
 /// What of `old` is removed, renumbered or retyped. Alpha and beta versions promise nothing.
@@ -186,6 +208,29 @@ mod tests {
              keep it and mark it `deprecated`, or make a new version"
         );
         check(&lock, &[&expected]);
+    }
+
+    #[test]
+    fn the_marks_of_a_merge_are_no_lines() {
+        let lock = locked();
+        let line = lock.lines().count() + 1;
+        let findings: Vec<_> =
+            malformed(LOCK, &format!("{lock}<<<<<<< HEAD\n")).iter().map(ToString::to_string).collect();
+        let expected = format!(
+            "proto/api.lock:{line}:1: LOCK_MALFORMED: `<<<<<<< HEAD` is no line of a lock; \
+             take either side and run `cargo xtask schema`"
+        );
+        assert_eq!(findings, [expected]);
+        assert!(malformed(LOCK, &lock).is_empty());
+    }
+
+    #[test]
+    fn a_revision_that_git_does_not_have_says_what_to_do() {
+        for (revision, cure) in [("", "write `--against origin/main`"), ("no-such-revision", "`git fetch origin main`")]
+        {
+            let error = format!("{:#}", git_show(revision).expect_err(revision));
+            assert!(error.contains(cure), "{error}");
+        }
     }
 
     #[test]
