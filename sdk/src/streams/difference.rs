@@ -106,7 +106,7 @@ fn sorted(spec: &StreamSpec) -> Vec<&str> {
     subjects
 }
 
-pub(super) fn of_consumers(now: &ConsumerSpec, spec: &ConsumerSpec) -> Vec<Difference> {
+pub(super) fn of_consumers(now: &ConsumerSpec, spec: &ConsumerSpec, stream: &StreamInfo) -> Vec<Difference> {
     let mut found = Differences(Vec::new());
     found.add("description", &now.description, &spec.description);
     let filters = |spec: &ConsumerSpec| {
@@ -114,7 +114,12 @@ pub(super) fn of_consumers(now: &ConsumerSpec, spec: &ConsumerSpec) -> Vec<Diffe
         filters.sort_unstable();
         filters
     };
-    found.add("filters", &filters(now), &filters(spec));
+    // A stream of this retention deletes what none of its consumers wants any more.
+    let narrower = !spec.filters.is_empty()
+        && (now.filters.is_empty() || now.filters.iter().any(|filter| !spec.filters.contains(filter)));
+    let loss = (narrower && stream.messages > 0 && stream.spec.retention == Retention::Interest)
+        .then(|| "messages that nobody waits for would go".to_owned());
+    found.lossy("filters", &filters(now), &filters(spec), loss);
     found.add("deliver", &now.deliver, &spec.deliver);
     found.add("ack", &now.ack, &spec.ack);
     // With a backoff the server takes its first wait for `ack_wait`.

@@ -57,7 +57,10 @@ impl Plan {
         }
         for spec in &specs.consumers {
             let change = match streams.consumer_info(&spec.stream, &spec.name).await {
-                Ok(info) => Change::update(difference::of_consumers(&info.spec, spec)),
+                Ok(info) => {
+                    let stream = streams.stream_info(&spec.stream).await?;
+                    Change::update(difference::of_consumers(&info.spec, spec, &stream))
+                }
                 Err(status) if status.code() == Code::NotFound => Some(Change::Create),
                 Err(status) => return Err(status),
             };

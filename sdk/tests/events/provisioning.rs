@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use subwire::{Change, Code, ConsumerSpec, Discard, Events, Retention, Specs, StreamSpec, Streams, reason};
+use subwire::{
+    Change, Code, ConsumerSpec, Discard, Events, Retention, Specs, StreamSpec, Streams,
+    bus::{Message, Subject},
+    reason,
+};
 
 use crate::*;
 
@@ -10,6 +14,7 @@ on_both_buses!(
     applying_twice_changes_nothing,
     a_plan_shows_every_difference,
     what_would_lose_data_is_refused_unless_told,
+    what_nobody_would_wait_for_is_not_lost_unless_told,
     what_is_refused_is_told_with_its_name,
     everything_of_a_spec_arrives,
     what_is_not_there_is_not_found,
@@ -70,6 +75,27 @@ async fn what_would_lose_data_is_refused_unless_told(broker: Broker) {
     others.stream_mut("TESTING").expect("declared").retention = Retention::Interest;
     let status = streams.apply(&others).await.expect_err("another retention");
     assert_eq!(status.code(), Code::FailedPrecondition);
+}
+
+async fn what_nobody_would_wait_for_is_not_lost_unless_told(broker: Broker) {
+    let streams = Streams::new(&broker.bus);
+    let stream = StreamSpec { retention: Retention::Interest, ..StreamSpec::new("NEWS", ["news.>"]) };
+    streams.apply(stream).await.expect("applied");
+    let of = |filters: &[&'static str]| {
+        let filters: Vec<Cow<'static, str>> = filters.iter().map(|filter| (*filter).into()).collect();
+        ConsumerSpec { filters: filters.into(), ..ConsumerSpec::new("NEWS", "reader") }
+    };
+    streams.apply(of(&["news.a", "news.b"])).await.expect("applied");
+    for _ in 0..5 {
+        let message = Message::new(Subject::new("news.a").expect("legal"), "");
+        Events::new(&broker.bus).publish(message).await.expect("stored");
+    }
+    let status = streams.apply(of(&["news.b"])).await.expect_err("it would lose five");
+    assert_eq!(status.error_info().expect("a reason").reason, reason::WOULD_LOSE_DATA);
+    assert_eq!(streams.info("NEWS").await.expect("info").messages, 5);
+    streams.apply(of(&["news.a", "news.b", "news.c"])).await.expect("it waits for more");
+    assert_eq!(streams.info("NEWS").await.expect("info").messages, 5);
+    streams.apply(of(&["news.b"])).allow_data_loss().await.expect("told");
 }
 
 async fn what_is_refused_is_told_with_its_name(broker: Broker) {
