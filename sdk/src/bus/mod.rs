@@ -19,12 +19,12 @@ use futures_util::{
 use tokio::sync::{OnceCell, broadcast, watch};
 
 use self::bundle::Bundle;
-pub(crate) use self::memory::Router;
 pub use self::{
     faults::{FaultCounts, Faults, FaultsControl},
     message::{BusEvent, IntoMessage, Link, Message},
     nats::NatsOptions,
 };
+pub(crate) use self::{memory::Router, nats::read_headers};
 pub use crate::wire::{header::Headers, subject::Subject};
 use crate::{
     Channel, Result,

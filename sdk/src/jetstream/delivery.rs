@@ -23,6 +23,9 @@ pub(crate) struct Delivered {
     pub(crate) consumer_sequence: u64,
     /// 1 for the first time.
     pub(crate) attempt: u32,
+    /// Whether its headers and its subject are as they were published, or only as far as they can be made out:
+    /// what the client of the broker cannot read.
+    pub(crate) is_readable: bool,
     /// When it was stored.
     pub(crate) time: SystemTime,
     /// How many the consumer has not handed out yet.

@@ -36,6 +36,8 @@ pub struct StreamInfo {
     pub first_time: Option<SystemTime>,
     /// How many consumers it has.
     pub consumers: u64,
+    /// When it was made. Another time, and it is another stream of the same name.
+    pub created: SystemTime,
 }
 
 /// A consumer as it is.

@@ -156,6 +156,15 @@ impl JetStream {
         }
     }
 
+    /// What a reader finds next behind `after`, also if it is what the client of a broker cannot read. With `newest`,
+    /// only the last message of each subject counts. In this process everything can be read, and nothing is told.
+    async fn look(&self, spec: &OrderedSpec, after: u64, newest: bool) -> Result<Option<Delivered>> {
+        match self.doer() {
+            Doer::Memory(_) => Ok(None),
+            Doer::Remote(remote) => remote.look(spec, after, newest).await,
+        }
+    }
+
     pub(crate) async fn delete_message(&self, stream: &str, sequence: u64) -> Result<()> {
         match self.doer() {
             Doer::Memory(engine) => engine.delete_message(stream, sequence),

@@ -4,12 +4,14 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context as TaskContext, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::{Sleep, sleep};
 
-use super::{AckPolicy, Action, ConsumerSpec, Deliver, Delivered, Deliveries, Get, JetStream, Pull, ReplayPolicy};
+use super::{
+    AckPolicy, Action, ConsumerSpec, Deliver, Delivered, Deliveries, Get, JetStream, Pull, ReplayPolicy, StreamInfo,
+};
 use crate::{BoxFuture, Code, Result, Status, backoff::Backoff, limits};
 
 /// Waits between attempts to read on.
@@ -51,14 +53,39 @@ pub(crate) struct Ordered {
     streams: JetStream,
     spec: OrderedSpec,
     state: State,
-    /// The last one read, in the stream.
-    last: Option<u64>,
+    mark: Mark,
     /// The last one read, as this consumer counts.
     consumer_last: u64,
     caught_up: bool,
     silence: Option<Silence>,
     /// Nothing was left the last time it was asked. What was under way then comes before the next time.
     nothing_left: bool,
+}
+
+/// How far a reader is.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// When the stream was made, if that may be asked.
+    made: Option<SystemTime>,
+    /// In front of the first one that is wanted.
+    start: u64,
+    /// The last one read, in the stream.
+    last: Option<u64>,
+    /// One of those that only count as the newest of their subject cannot be read. A consumer would begin with it
+    /// again, so that they are looked at one by one.
+    one_by_one: bool,
+}
+
+impl Mark {
+    /// In front of the next one.
+    fn place(self) -> u64 {
+        self.last.unwrap_or(self.start)
+    }
+
+    /// Whether `stream` is another one than that which was read, of the same name.
+    fn is_of_another(self, stream: &StreamInfo) -> bool {
+        self.made.is_some_and(|made| made != stream.created) || self.last > Some(stream.last_sequence)
+    }
 }
 
 /// What is left to come.
@@ -77,9 +104,16 @@ enum Silence {
 }
 
 enum State {
-    Opening(BoxFuture<Result<Opened>>),
+    Opening(BoxFuture<Result<(Mark, Next)>>),
     Reading(Opened),
     Over,
+}
+
+/// What comes next.
+enum Next {
+    Opened(Opened),
+    /// A message that came another way.
+    Found(Box<Delivered>),
 }
 
 struct Opened {
@@ -100,12 +134,15 @@ impl Ordered {
     /// # Errors
     /// As those that are final.
     pub(crate) async fn open(streams: JetStream, spec: OrderedSpec) -> Result<Self> {
-        let opened = open(streams.clone(), consumer(&spec, None)).await?;
+        let mut mark = Mark { made: None, start: 0, last: None, one_by_one: false };
+        let (stream, opened) = tokio::join!(stream_info(&streams, &spec), open(&streams, consumer(&spec, mark, false)));
+        let (opened, start) = opened?;
+        (mark.made, mark.start) = (stream?.map(|stream| stream.created), start);
         let mut ordered = Self {
             streams,
             spec,
             state: State::Over,
-            last: None,
+            mark,
             consumer_last: 0,
             caught_up: false,
             silence: None,
@@ -127,7 +164,15 @@ impl Ordered {
                 State::Over => return Poll::Ready(None),
                 State::Opening(opening) => {
                     match ready!(opening.as_mut().poll(cx)) {
-                        Ok(opened) => self.read(opened),
+                        Ok((mark, Next::Opened(opened))) => {
+                            self.mark = mark;
+                            self.read(opened);
+                        }
+                        Ok((mark, Next::Found(delivered))) => {
+                            self.mark = Mark { last: Some(delivered.stream_sequence), ..mark };
+                            self.go_on(true, 0);
+                            return Poll::Ready(Some(Ok(*delivered)));
+                        }
                         Err(status) => return self.fail(status),
                     }
                     continue;
@@ -136,7 +181,8 @@ impl Ordered {
             };
             let Poll::Ready(next) = next else {
                 if self.is_cut_off() {
-                    self.reopen();
+                    self.abandon();
+                    self.go_on(true, 1);
                     continue;
                 }
                 self.poll_silence(cx);
@@ -150,7 +196,7 @@ impl Ordered {
                     if self.has_read(&delivered) {
                         continue;
                     }
-                    self.last = Some(delivered.stream_sequence);
+                    self.mark.last = Some(delivered.stream_sequence);
                     return Poll::Ready(Some(Ok(delivered)));
                 }
                 Some(Ok(delivered)) => {
@@ -188,7 +234,7 @@ impl Ordered {
                     if wait.as_mut().poll(cx).is_pending() {
                         return;
                     }
-                    let asking = left(self.streams.clone(), self.spec.clone(), consumer.clone(), self.last);
+                    let asking = left(self.streams.clone(), self.spec.clone(), consumer.clone(), self.mark);
                     self.silence = Some(Silence::Asking(Box::pin(asking)));
                 }
                 Silence::Asking(asking) => {
@@ -216,16 +262,23 @@ impl Ordered {
 
     fn reopen(&mut self) {
         self.abandon();
-        let (streams, spec, last) = (self.streams.clone(), self.spec.clone(), self.last);
+        self.go_on(false, 1);
+    }
+
+    /// Reads on; `looks`: what comes next may be what has ended the connection. Attempt number 0 is at once.
+    fn go_on(&mut self, looks: bool, first: usize) {
+        let (streams, spec, mark) = (self.streams.clone(), self.spec.clone(), self.mark);
         let newest = spec.deliver == Deliver::LastPerSubject && !self.caught_up;
         self.state = State::Opening(Box::pin(async move {
-            for attempt in 0.. {
-                sleep(REOPEN.delay(attempt)).await;
-                match again(&streams, &spec, last, newest).await {
+            for attempt in first.. {
+                if attempt > 0 {
+                    sleep(REOPEN.delay(attempt)).await;
+                }
+                match again(&streams, &spec, mark, newest, looks).await {
                     Err(status) if may_pass(&streams, &status) => {
                         tracing::debug!(%status, attempt, "a reader waits for its stream");
                     }
-                    opened => return opened,
+                    next => return next,
                 }
             }
             Err(super::error::polled_again())
@@ -249,30 +302,38 @@ impl Drop for Ordered {
 
 impl fmt::Debug for Ordered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ordered").field("spec", &self.spec).field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("Ordered").field("spec", &self.spec).field("mark", &self.mark).finish_non_exhaustive()
     }
 }
 
-async fn open(streams: JetStream, spec: ConsumerSpec) -> Result<Opened> {
+/// Opens a consumer. Says also what is in front of the first one that it hands out.
+async fn open(streams: &JetStream, spec: ConsumerSpec) -> Result<(Opened, u64)> {
     let epoch = streams.bus().link().borrow().epoch;
     let info = streams.put_consumer(&spec, Action::Create).await?;
     let pull = Pull { messages: limits::PULL_MESSAGES, bytes: limits::PULL_BYTES };
     let deliveries = streams.pull(&spec.stream, &spec.name, pull).await?;
-    Ok(Opened { consumer: spec.name.into_owned(), deliveries, pending: info.pending, epoch, read_before: 0 })
+    let consumer = spec.name.into_owned();
+    Ok((Opened { consumer, deliveries, pending: info.pending, epoch, read_before: 0 }, info.delivered))
 }
 
-/// What is left to come after `last`.
-async fn left(streams: JetStream, spec: OrderedSpec, consumer: String, last: Option<u64>) -> Result<Left> {
-    let first = match (last, spec.deliver) {
-        (Some(last), _) => last + 1,
-        (None, Deliver::FromSequence(first)) => first,
-        (None, _) => 1,
-    };
+/// The stream as it is. `None`: that may not be asked.
+async fn stream_info(streams: &JetStream, spec: &OrderedSpec) -> Result<Option<StreamInfo>> {
+    match streams.stream_info(&spec.stream).await {
+        Err(status) if status.code() == Code::PermissionDenied => {
+            tracing::debug!(%status, "a reader cannot tell whether its stream is made anew");
+            Ok(None)
+        }
+        info => info.map(Some),
+    }
+}
+
+/// What is left to come.
+async fn left(streams: JetStream, spec: OrderedSpec, consumer: String, mark: Mark) -> Result<Left> {
     let all = [">".to_owned()];
     let filters = if spec.filters.is_empty() { &all[..] } else { &spec.filters };
     let mut left = Left::Nothing;
     for filter in filters {
-        let next = Get::Next { from: first, subject: filter.clone() };
+        let next = Get::Next { from: mark.place() + 1, subject: filter.clone() };
         if streams.get_message(&spec.stream, &next, false).await?.is_some() {
             left = Left::Something;
             break;
@@ -285,18 +346,44 @@ async fn left(streams: JetStream, spec: OrderedSpec, consumer: String, last: Opt
     Ok(left)
 }
 
-/// Goes on after `last`: with the `newest` of each subject, or with all that come.
-async fn again(streams: &JetStream, spec: &OrderedSpec, last: Option<u64>, newest: bool) -> Result<Opened> {
-    let mut consumer = consumer(spec, last.filter(|_| !newest));
-    let mut read_before = last.filter(|_| newest).unwrap_or(0);
-    if last.is_some_and(|last| last > 0) {
-        let stream = streams.stream_info(&spec.stream).await?;
-        if last > Some(stream.last_sequence) {
-            tracing::warn!(stream = spec.stream, "a stream was made anew: reading it from its start");
-            (consumer.deliver, read_before) = (Deliver::All, 0);
-        }
+/// Goes on behind the mark: with the `newest` of each subject, or with all that come. `looks`: what comes next may
+/// be what has ended the connection.
+async fn again(
+    streams: &JetStream,
+    spec: &OrderedSpec,
+    mut mark: Mark,
+    newest: bool,
+    looks: bool,
+) -> Result<(Mark, Next)> {
+    if let Some(stream) = stream_info(streams, spec).await?
+        && mark.is_of_another(&stream)
+    {
+        tracing::warn!(stream = spec.stream, "a stream was made anew: reading it from its start");
+        mark = Mark { made: Some(stream.created), start: 0, last: Some(0), ..mark };
     }
-    Ok(Opened { read_before, ..open(streams.clone(), consumer).await? })
+    if (looks || mark.one_by_one)
+        && let Some(next) = look(streams, spec, mark, newest).await?
+        && (mark.one_by_one || !next.is_readable)
+    {
+        mark.one_by_one |= newest;
+        return Ok((mark, Next::Found(Box::new(next))));
+    }
+    // Behind the last of one by one there is only what is new.
+    let newest = newest && !mark.one_by_one;
+    let (opened, _) = open(streams, consumer(spec, mark, newest)).await?;
+    let read_before = mark.last.filter(|_| newest).unwrap_or(0);
+    Ok((mark, Next::Opened(Opened { read_before, ..opened })))
+}
+
+/// The next one, if that may be asked.
+async fn look(streams: &JetStream, spec: &OrderedSpec, mark: Mark, newest: bool) -> Result<Option<Delivered>> {
+    match streams.look(spec, mark.place(), newest).await {
+        Err(status) if status.code() == Code::PermissionDenied => {
+            tracing::warn!(%status, stream = spec.stream, "what has ended a connection cannot be looked for");
+            Ok(None)
+        }
+        next => next,
+    }
 }
 
 /// Whether it makes sense to try again.
@@ -305,11 +392,17 @@ fn may_pass(streams: &JetStream, status: &Status) -> bool {
         && streams.bus().link().borrow().closed.is_none()
 }
 
-/// The consumer that goes on after `last`.
-fn consumer(spec: &OrderedSpec, last: Option<u64>) -> ConsumerSpec {
+/// The consumer that goes on behind the mark, or with the `newest` of each subject once more.
+fn consumer(spec: &OrderedSpec, mark: Mark, newest: bool) -> ConsumerSpec {
+    let deliver = match (mark.last, spec.deliver) {
+        (Some(last), _) if !newest => Deliver::FromSequence(last + 1),
+        // What has been stored since it began is new.
+        (None, Deliver::New) if mark.made.is_some() => Deliver::FromSequence(mark.start + 1),
+        (_, deliver) => deliver,
+    };
     ConsumerSpec {
         filters: spec.filters.iter().cloned().map(Into::into).collect(),
-        deliver: last.map_or(spec.deliver, |last| Deliver::FromSequence(last + 1)),
+        deliver,
         ack: AckPolicy::None,
         replay: spec.replay,
         headers_only: spec.headers_only,

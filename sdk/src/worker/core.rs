@@ -41,6 +41,9 @@ const BURY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_se
 /// still be open for a moment.
 pub(super) const HAND_BACK: Duration = Duration::from_millis(100);
 
+/// Why a message is set aside that came another way. Were it tried again, it would end the connection again.
+const UNREADABLE: &str = "its headers or its subject are not legal: clients of the broker cannot read it";
+
 /// How often a message that is set aside is taken out of its consumer; after that it comes again, and the
 /// letter that is there already is found.
 const TERM_ATTEMPTS: usize = 3;
@@ -90,6 +93,9 @@ impl Core {
             // The last attempt did not come to its end: its process died, or was told to stop.
             let text = format!("the last of {attempts} attempts did not come to its end");
             return Arrived::Dead(delivery, Reason::new(Code::Aborted, text));
+        }
+        if !delivery.delivered().is_readable {
+            return Arrived::Dead(delivery, Reason::new(Code::DataLoss, UNREADABLE));
         }
         // What decodes a message, and what gives it its key, may panic as its handler may.
         let prepare = AssertUnwindSafe(|| self.handler.0.prepare(&delivery, &self.keys));

@@ -17,6 +17,7 @@ mod replays;
 mod restart;
 mod stopping;
 mod trouble;
+mod unreadable;
 
 use std::{
     collections::HashMap,

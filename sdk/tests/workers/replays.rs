@@ -22,6 +22,7 @@ on_both_buses!(
     a_stream_that_nobody_names_is_refused,
     the_last_of_each_will_do,
     what_is_deleted_is_not_waited_for,
+    a_stream_that_is_made_anew_is_read_from_its_start,
 );
 
 async fn values(mut past: Replay<Reading>) -> Vec<u64> {
@@ -140,4 +141,20 @@ async fn what_is_deleted_is_not_waited_for(broker: Broker) {
     assert_eq!((next(&mut past).await.sequence, next(&mut past).await.sequence), (1, 2));
     Streams::new(&broker.bus).delete_message("TESTING", 3).await.expect("deleted");
     assert!(within("the end", past.next()).await.is_none());
+}
+
+/// Its sequences begin anew, and may go past what was read of the one before.
+async fn a_stream_that_is_made_anew_is_read_from_its_start(broker: Broker) {
+    broker.publish(0..3).await;
+    let mut past = Replay::of(&broker.bus, ReadingFilter::new()).open().await.expect("opened");
+    for value in 0..3 {
+        assert_eq!(within("the next", past.next()).await.expect("there is more").expect("read").event.value, value);
+    }
+    let streams = Streams::new(&broker.bus);
+    streams.delete("TESTING").await.expect("deleted");
+    streams.apply(schema::stream::TESTING.clone()).await.expect("applied");
+    broker.publish(10..20).await;
+    for value in 10..20 {
+        assert_eq!(within("the next", past.next()).await.expect("there is more").expect("read").event.value, value);
+    }
 }

@@ -1,10 +1,10 @@
 //! Messages, from ours to those of async-nats and back.
 
-use std::{cell::Cell, str::FromStr};
+use std::{borrow::Cow, cell::Cell, str::FromStr};
 
 use async_nats::{
-    Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind, client::PublishError, message::OutboundMessage,
-    subject::ToSubject,
+    Client, HeaderMap, HeaderName, HeaderValue, PublishErrorKind, StatusCode, client::PublishError,
+    message::OutboundMessage, subject::ToSubject,
 };
 
 use super::disconnected;
@@ -73,6 +73,42 @@ pub(super) fn incoming(message: async_nats::Message) -> Message {
     }
 }
 
+/// Under which name a line is shown that is no header.
+const NO_HEADER: &str = "Subwire-No-Header";
+
+/// Headers as they are on the wire, as far as they can be made out, and whether async-nats takes them in. What it
+/// does not take in ends its connection, again each time it comes: the broker takes whatever its peers send.
+pub(crate) fn read_headers(block: &[u8]) -> (Headers, bool) {
+    let mut headers = Headers::new();
+    let text = String::from_utf8_lossy(block);
+    let mut is_readable = matches!(text, Cow::Borrowed(_));
+    let mut lines = text.lines().peekable();
+    if let Some(line) = lines.next() {
+        let number = line.strip_prefix("NATS/1.0").and_then(|status| status.trim().split(' ').next());
+        is_readable &= number.is_some_and(|number| number.is_empty() || StatusCode::from_str(number).is_ok());
+    }
+    while let Some(line) = lines.next() {
+        if line.is_empty() {
+            continue;
+        }
+        let header = line.split_once(':').filter(|(name, _)| HeaderName::from_str(name).is_ok());
+        is_readable &= header.is_some();
+        let (name, value) = header.unwrap_or((NO_HEADER, line));
+        // It goes on where a line begins with white space.
+        let mut value = value.trim_start().to_owned();
+        while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
+            value.push_str(more);
+        }
+        value.truncate(value.trim_end().len());
+        if HeaderValue::from_str(&value).is_err() {
+            is_readable = false;
+            value = value.replace(['\r', '\n'], " ");
+        }
+        headers.append(name.to_owned(), value);
+    }
+    (headers, is_readable)
+}
+
 /// The same subject. Each is text; one that were not would be empty here, which the client refuses.
 #[inline]
 pub(super) fn outgoing(subject: Subject) -> async_nats::Subject {
@@ -119,5 +155,24 @@ mod tests {
         headers.append("a", "2");
         let map = header_map(&headers).expect("legal");
         assert_eq!(map.get_all("a").count(), 2);
+    }
+
+    #[test]
+    fn headers_are_read_as_far_as_they_can_be_made_out() {
+        for (block, shown, readable) in [
+            (&b""[..], &[][..], true),
+            (b"NATS/1.0\r\nA: 1\r\nB:2\r\nA: x: y \r\n\r\n", &[("A", "1"), ("B", "2"), ("A", "x: y")], true),
+            (b"NATS/1.0\r\nA: 1\r\n 2\r\n\r\n", &[("A", "1 2")], true),
+            (b"NATS/1.0 503 gone\r\nA:\r\n\r\n", &[("A", "")], true),
+            (b"NATS/1.0 gone\r\nA: 1\r\n\r\n", &[("A", "1")], false),
+            (b"HTTP/1.1\r\nA: 1\r\n\r\n", &[("A", "1")], false),
+            (b"NATS/1.0\r\nA: M\xfcller\r\n\r\n", &[("A", "M\u{fffd}ller")], false),
+            (b"NATS/1.0\r\nA: 1\rB: 2\r\n\r\n", &[("A", "1 B: 2")], false),
+            (b"NATS/1.0\r\nA B: 1\r\nC\r\n\r\n", &[(NO_HEADER, "A B: 1"), (NO_HEADER, "C")], false),
+        ] {
+            let (headers, is_readable) = read_headers(block);
+            let text = String::from_utf8_lossy(block);
+            assert_eq!((headers.iter().collect::<Vec<_>>(), is_readable), (shown.to_vec(), readable), "{text}");
+        }
     }
 }

@@ -35,12 +35,15 @@ use tokio::{
     time::timeout,
 };
 
-pub(crate) use self::env::{BusChoice, choose, unknown_variables};
 pub use self::options::NatsOptions;
 pub(super) use self::subscription::NatsSubscription;
 use self::{
     connection::Connection, live::Live, message::GivenAway, outbox::Outbox, registry::Registry, shared::Shared,
     supervisor::Supervisor,
+};
+pub(crate) use self::{
+    env::{BusChoice, choose, unknown_variables},
+    message::read_headers,
 };
 use super::message::{BusEvent, IntoMessage, Link, Message};
 use crate::{Code, Executed, Result, Status, limits, status::reason, wire::subject::Subject};

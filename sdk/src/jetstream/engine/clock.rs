@@ -1,6 +1,9 @@
 //! [`Clock`]: the time of an engine.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
@@ -13,15 +16,24 @@ pub(super) type Nanos = u64;
 pub(super) struct Clock {
     start: Instant,
     wall: Nanos,
+    /// The last time that was given to one only.
+    last: AtomicU64,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), wall: from_system(SystemTime::now()) }
+        Self { start: Instant::now(), wall: from_system(SystemTime::now()), last: AtomicU64::new(0) }
     }
 
     pub(super) fn now(&self) -> Nanos {
         self.wall.saturating_add(nanos(self.start.elapsed()))
+    }
+
+    /// About now, and no other time that this gave.
+    pub(super) fn now_only(&self) -> Nanos {
+        let (now, order) = (self.now(), Ordering::Relaxed);
+        let later = |last: Nanos| last.saturating_add(1).max(now);
+        self.last.fetch_update(order, order, |last| Some(later(last))).map_or(now, later)
     }
 
     /// When a timer has to fire.

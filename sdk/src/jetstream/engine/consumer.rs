@@ -230,6 +230,7 @@ impl Consumer {
             stream_sequence: view.sequence,
             consumer_sequence: self.handed_out,
             attempt,
+            is_readable: true,
             time: clock::to_system(view.entry.time),
             pending: self.unseen,
             ticket: delivery::Ticket::Memory(Ticket::new(&self.handle, view.sequence)),

@@ -32,6 +32,8 @@ pub(crate) struct Stream {
 
 /// What a stream is made of.
 pub(super) struct State {
+    /// When it was made. No other stream was then.
+    created: Nanos,
     pub(super) spec: StreamSpec,
     pub(super) republish: Option<Republisher>,
     pub(super) store: Store,
@@ -57,6 +59,7 @@ impl Stream {
             clock: clock.clone(),
             router: Arc::downgrade(router),
             state: Mutex::new(State {
+                created: clock.now_only(),
                 republish: spec.republish.as_ref().and_then(Republisher::new),
                 spec,
                 store,
@@ -266,6 +269,7 @@ impl State {
             last_sequence: self.store.log.last(),
             first_time: first.map(|view| clock::to_system(view.entry.time)),
             consumers: self.consumers.len() as u64,
+            created: clock::to_system(self.created),
         }
     }
 }

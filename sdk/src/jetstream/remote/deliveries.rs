@@ -18,6 +18,7 @@ use super::{
     place::Place,
     pulls::Pulls,
     requests::denied,
+    search::{Found, Search},
     signs::{Sign, Signs},
     status::{Notice, notice},
     ticket::payload,
@@ -46,6 +47,11 @@ pub(crate) struct Deliveries {
     subscription: Subscription,
     /// What was taken out of the subscription only to say that it is being worked on.
     ahead: VecDeque<Message>,
+    /// What came another way, because it ends the connection.
+    found: VecDeque<Delivered>,
+    search: Search,
+    /// The connection was lost while something was to come.
+    is_cut_off: bool,
     pulls: Pulls,
     signs: Signs,
     state: State,
@@ -66,6 +72,8 @@ enum State {
     Pausing(Pin<Box<Sleep>>),
     /// Is the consumer there?
     Checking(BoxFuture<Result<()>>),
+    /// Did one of its messages end the connection?
+    Searching(BoxFuture<Result<Found>>),
     /// Nothing more is asked for.
     Stopping,
     Over,
@@ -83,6 +91,9 @@ impl Remote<'_> {
             origin: Arc::new(Origin { stream: stream.into(), consumer: consumer.into() }),
             subscription,
             ahead: VecDeque::new(),
+            found: VecDeque::new(),
+            search: Search::default(),
+            is_cut_off: false,
             pulls,
             signs: Signs::new(self.bus),
             state: State::Flowing,
@@ -101,16 +112,20 @@ impl Deliveries {
             if matches!(self.state, State::Over) {
                 return Poll::Ready(None);
             }
+            if let Some(found) = self.found.pop_front() {
+                return Poll::Ready(Some(Ok(found)));
+            }
             let step = match self.poll_message(cx) {
                 Poll::Ready(Some(message)) => match message.status {
-                    None => match self.deliver(message) {
+                    // What was published may begin with a status too, and is no word of the server.
+                    Some(status) if Place::of(&message).is_none() => self.note(notice(status, &message)),
+                    _ => match self.deliver(message) {
                         Some(delivered) => {
                             self.refill();
                             return Poll::Ready(Some(Ok(delivered)));
                         }
                         None => Ok(()),
                     },
-                    Some(status) => self.note(notice(status, &message)),
                 },
                 Poll::Ready(None) => return self.end(),
                 Poll::Pending => match self.signs.poll_next(cx) {
@@ -173,6 +188,7 @@ impl Deliveries {
         };
         let names = message.subject.as_str().len() + reply.as_str().len();
         self.pulls.took(names + message.headers.wire_len() + message.payload.len());
+        self.search.came(place.stream_sequence);
         self.hear();
         Some(Delivered {
             message,
@@ -180,6 +196,7 @@ impl Deliveries {
             stream_sequence: place.stream_sequence,
             consumer_sequence: place.consumer_sequence,
             attempt: place.attempt,
+            is_readable: true,
             time: from_nanos(place.stored),
             pending: place.pending,
             ticket: delivery::Ticket::Remote(Ticket(reply)),
@@ -189,6 +206,17 @@ impl Deliveries {
     fn hear(&mut self) {
         self.heard = true;
         self.attempts = 0;
+    }
+
+    /// Goes on, once it is known whether a message of this consumer has ended the connection.
+    fn flow(&mut self) {
+        self.state = match self.epoch {
+            Some(_) if std::mem::take(&mut self.is_cut_off) => {
+                State::Searching(self.search.begin(&self.bus, &self.origin))
+            }
+            _ => State::Flowing,
+        };
+        self.refill();
     }
 
     /// Asks for more, if it is time.
@@ -240,10 +268,13 @@ impl Deliveries {
                 let epoch = up.then_some(epoch);
                 if self.epoch != epoch {
                     // Pulls die with their connection.
+                    self.is_cut_off |= self.epoch.is_some() && self.pulls.is_due();
                     self.pulls.lost();
                     (self.epoch, self.silence) = (epoch, 0);
                 }
-                self.refill();
+                if matches!(self.state, State::Flowing) {
+                    self.flow();
+                }
             }
             Sign::Event(event) => self.check_denied(&event)?,
             Sign::Beat => {
@@ -310,15 +341,25 @@ impl Deliveries {
             }
             State::Checking(check) => {
                 let checked = ready!(check.as_mut().poll(cx));
-                self.state = State::Flowing;
                 match checked {
-                    Ok(()) => self.refill(),
+                    Ok(()) => self.flow(),
                     Err(status) if status.code() == Code::NotFound => return Poll::Ready(Err(status)),
                     Err(status) => {
                         tracing::debug!(%status, "a consumer cannot be read at the moment");
+                        self.state = State::Flowing;
                         self.retry();
                     }
                 }
+                Poll::Ready(Ok(()))
+            }
+            State::Searching(search) => {
+                match ready!(search.as_mut().poll(cx)) {
+                    Ok(found) => self.found.extend(self.search.end(found, &self.origin)),
+                    // The next connection that is lost is another reason to look.
+                    Err(status) => tracing::debug!(%status, "what has ended a connection cannot be looked for"),
+                }
+                self.state = State::Flowing;
+                self.flow();
                 Poll::Ready(Ok(()))
             }
             State::Flowing | State::Stopping | State::Over => Poll::Pending,

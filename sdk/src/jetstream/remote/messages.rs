@@ -1,9 +1,8 @@
 //! What [`Remote`] does with single messages of a stream.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{
     Remote,
@@ -17,6 +16,7 @@ use crate::{
     Code, Result, Status,
     bus::{Headers, Message, Subject},
     jetstream::{Get, StoredMessage, error, header},
+    limits,
     status::reason,
 };
 
@@ -33,10 +33,21 @@ impl Remote<'_> {
         get: &Get,
         direct: bool,
     ) -> Result<Option<StoredMessage>> {
-        if direct && let Some(found) = self.get_directly(stream, get).await? {
-            return Ok(found);
+        if direct {
+            match self.get_directly(stream, get).await {
+                // It may be the message itself that has ended the connection.
+                Err(status) if is_cut_off(&status) => self.connected().await,
+                Ok(None) => {}
+                found => return found.map(Option::unwrap_or_default),
+            }
         }
-        self.get_from_leader(stream, get).await
+        Ok(self.get_wrapped(stream, get).await?.map(|found| found.stored))
+    }
+
+    /// Waits for a connection, or for the time in which one would have answered.
+    async fn connected(&self) {
+        let mut link = self.bus.link();
+        let _ = timeout(limits::STREAM_ANSWER, link.wait_for(|link| link.up || link.closed.is_some())).await;
     }
 
     /// `None`: nobody answers. The stream may be gone, or not allow it; its leader knows.
@@ -53,44 +64,15 @@ impl Remote<'_> {
         };
         match Request::ask(self.bus, message).await? {
             Answer::Message(message) => match message.status {
-                None => found(*message).map(|found| Some(Some(found))),
+                // What was published may have begun with a status of its own.
+                _ if message.headers.get(header::SEQUENCE).is_some() => found(*message).map(|found| Some(Some(found))),
+                None => Err(malformed("it does not say where it lies")),
                 Some(NOT_FOUND) => Ok(Some(None)),
                 Some(status) => Err(error::refused(error::number::BAD_REQUEST, status, "it takes no such request")),
             },
             Answer::NoResponders => Ok(None),
             Answer::Failed(status) => Err(status),
             Answer::Late | Answer::Stored(_) => Err(late(&verb)),
-        }
-    }
-
-    async fn get_from_leader(&self, stream: &str, get: &Get) -> Result<Option<StoredMessage>> {
-        #[derive(Deserialize)]
-        struct Found {
-            message: Stored,
-        }
-        #[derive(Deserialize)]
-        struct Stored {
-            subject: String,
-            seq: u64,
-            time: String,
-            #[serde(default)]
-            hdrs: String,
-            #[serde(default)]
-            data: String,
-        }
-        let verb = stream_verb("STREAM.MSG.GET", stream)?;
-        match api::call(self.bus, &verb, &request(get)).await {
-            Ok(Found { message }) => {
-                let headers = BASE64_STANDARD.decode(&message.hdrs).map_err(malformed)?;
-                let payload = BASE64_STANDARD.decode(&message.data).map_err(malformed)?;
-                Ok(Some(StoredMessage {
-                    message: Message::new(place(message.subject)?, payload).with_headers(read_headers(&headers)?),
-                    sequence: message.seq,
-                    time: from_rfc3339(&message.time).ok_or_else(|| malformed("time"))?,
-                }))
-            }
-            Err(status) if is_no_message(&status) => Ok(None),
-            Err(status) => Err(status),
         }
     }
 
@@ -102,16 +84,16 @@ impl Remote<'_> {
     }
 }
 
-fn is_no_message(status: &Status) -> bool {
-    status.error_info().is_some_and(|info| info.reason == reason::MESSAGE_NOT_FOUND)
-}
-
-fn request(get: &Get) -> Value {
+pub(super) fn request(get: &Get) -> Value {
     match get {
         Get::Sequence(sequence) => json!({"seq": sequence}),
         Get::Last(subject) => json!({"last_by_subj": subject}),
         Get::Next { from, subject } => json!({"seq": from, "next_by_subj": subject}),
     }
+}
+
+fn is_cut_off(status: &Status) -> bool {
+    status.error_info().is_some_and(|info| info.reason == reason::CONNECTION_LOST)
 }
 
 /// A message that was handed out directly, without what was added to it.
@@ -139,33 +121,13 @@ fn place(subject: String) -> Result<Subject> {
     Subject::told(subject).ok_or_else(|| malformed("its subject is not one"))
 }
 
-/// Headers as they are on the wire: `NATS/1.0`, then a line for each.
-fn read_headers(block: &[u8]) -> Result<Headers> {
-    let text = std::str::from_utf8(block).map_err(malformed)?;
-    let mut headers = Headers::new();
-    for line in text.split("\r\n").skip(1) {
-        if let Some((name, value)) = line.split_once(':') {
-            headers.append(name.to_owned(), value.trim());
-        }
-    }
-    Ok(headers)
-}
-
-fn malformed(what: impl std::fmt::Display) -> Status {
+pub(super) fn malformed(what: impl std::fmt::Display) -> Status {
     Status::new(Code::Internal, format!("a stored message cannot be read: {what}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn headers_are_read_line_by_line() {
-        let headers = read_headers(b"NATS/1.0\r\nA: 1\r\nB:2\r\nA: x: y \r\n\r\n").expect("headers");
-        assert_eq!(headers.iter().collect::<Vec<_>>(), [("A", "1"), ("B", "2"), ("A", "x: y")]);
-        assert!(read_headers(b"").expect("none").is_empty());
-        assert!(read_headers(b"NATS/1.0\r\nA: \xff\r\n").is_err());
-    }
 
     #[test]
     fn what_is_no_subject_is_not_taken_for_one() {

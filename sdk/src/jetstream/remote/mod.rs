@@ -16,6 +16,7 @@ mod publish;
 mod publish_ack;
 mod pulls;
 mod requests;
+mod search;
 mod signs;
 mod status;
 mod stream_config;
@@ -25,6 +26,7 @@ mod tests;
 mod ticket;
 mod times;
 mod waiting;
+mod wrapped;
 
 pub(super) use self::publish::Acknowledgement;
 pub(crate) use self::{deliveries::Deliveries, requests::Requests, ticket::Ticket};

@@ -1,6 +1,6 @@
 //! [`Place`]: what the subject that acknowledges a delivery says of it.
 
-use crate::wire::number::decimal;
+use crate::{bus::Message, wire::number::decimal};
 
 /// What the subject that acknowledges a delivery says of it (ADR-15).
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +14,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Where a message lies that a consumer has handed out. Nothing else has one.
+    pub(super) fn of(message: &Message) -> Option<Self> {
+        Self::parse(message.reply.as_ref()?.as_str())
+    }
+
     /// Reads `$JS.ACK.<stream>.<consumer>.<attempt>.<stream sequence>.<consumer sequence>.<time>.<pending>`,
     /// and the newer form, which has domain and account before the stream, and may have more at the end.
     pub(super) fn parse(subject: &str) -> Option<Self> {

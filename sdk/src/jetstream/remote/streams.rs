@@ -1,6 +1,6 @@
 //! What [`Remote`] does with streams.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::SystemTime};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,8 @@ use crate::{
 struct Info {
     config: StreamConfig,
     #[serde(default)]
+    created: String,
+    #[serde(default)]
     state: StreamState,
 }
 
@@ -38,7 +40,7 @@ struct StreamState {
 }
 
 impl From<Info> for StreamInfo {
-    fn from(Info { config, state }: Info) -> Self {
+    fn from(Info { config, created, state }: Info) -> Self {
         Self {
             spec: config.into(),
             messages: state.messages,
@@ -48,6 +50,7 @@ impl From<Info> for StreamInfo {
             // The server keeps the time of a message that has gone.
             first_time: from_rfc3339(&state.first_ts).filter(|_| state.messages > 0),
             consumers: state.consumer_count,
+            created: from_rfc3339(&created).unwrap_or(SystemTime::UNIX_EPOCH),
         }
     }
 }
