@@ -1,7 +1,6 @@
 //! A server that is killed, again and again.
 
 use subwire::{Delivery, EffectKey, MemoryEffects, Result, Streams, Worker, WorkerBuilder};
-use tokio_util::sync::CancellationToken;
 
 use crate::*;
 
@@ -14,9 +13,9 @@ async fn survive(worker_of: impl FnOnce(&Bus, Ledger) -> WorkerBuilder) -> usize
     let publisher = Bus::nats(server.url()).await.expect("connected");
     let consumer = Bus::nats(server.url()).await.expect("connected");
     Streams::new(&publisher).apply(specs()).await.expect("applied");
-    let (ledger, stop) = (Ledger::default(), CancellationToken::new());
-    let worker = worker_of(&consumer, ledger.clone());
-    let worker = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
+    let ledger = Ledger::default();
+    // It has begun before the first kill: what cannot begin is an error.
+    let worker = within("the worker starts", worker_of(&consumer, ledger.clone()).start()).await.expect("started");
     let publishers = ledger.publish(&publisher);
     for _ in 0..ROUNDS {
         ledger.progress(random.random_range(1..300)).await;
@@ -28,8 +27,7 @@ async fn survive(worker_of: impl FnOnce(&Bus, Ledger) -> WorkerBuilder) -> usize
     within("publishers end", publishers.join_all()).await;
     let twice = ledger.settled().await;
     println!("{} events acknowledged over {ROUNDS} kills, {twice} handled more than once", ledger.acknowledged());
-    stop.cancel();
-    within("the worker ends", worker).await.expect("no panic").expect("stopped");
+    within("the worker ends", worker.stop()).await.expect("stopped");
     twice
 }
 
