@@ -118,6 +118,15 @@ impl Deliveries {
         }
     }
 
+    /// Whether the consumer has handed out more than `read` messages, and they do not come: they were lost on the
+    /// way. To be asked when nothing is here.
+    pub(crate) fn lacks(&self, read: u64) -> bool {
+        match &self.0 {
+            Source::Memory(_) => false,
+            Source::Remote(remote) => remote.handed_out() > read,
+        }
+    }
+
     /// Says of everything that is here and not read yet that it is being worked on ([`Ack::Progress`]):
     /// its wait begins anew. For readers that are slower than `ack_wait`.
     pub(crate) fn progress(&mut self) {

@@ -39,5 +39,8 @@ pub(crate) const LAST_SEQUENCE: &str = "Nats-Last-Sequence";
 /// The size of a payload that is left out.
 pub(crate) const SIZE: &str = "Nats-Msg-Size";
 
+/// How many messages a consumer has handed out, in what it says while it has none.
+pub(crate) const HANDED_OUT: &str = "Nats-Last-Consumer";
+
 /// What a pull that has ended had left to hand out.
 pub(crate) const PENDING_MESSAGES: &str = "Nats-Pending-Messages";

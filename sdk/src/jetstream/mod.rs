@@ -14,6 +14,7 @@ pub(crate) mod remote;
 mod spec;
 #[cfg(test)]
 mod suite;
+mod wrapped;
 
 use std::{
     future::Future,
@@ -153,15 +154,6 @@ impl JetStream {
         match self.doer() {
             Doer::Memory(engine) => engine.get_message(stream, get),
             Doer::Remote(remote) => remote.get_message(stream, get, direct).await,
-        }
-    }
-
-    /// What a reader finds next behind `after`, also if it is what the client of a broker cannot read. With `newest`,
-    /// only the last message of each subject counts. In this process everything can be read, and nothing is told.
-    async fn look(&self, spec: &OrderedSpec, after: u64, newest: bool) -> Result<Option<Delivered>> {
-        match self.doer() {
-            Doer::Memory(_) => Ok(None),
-            Doer::Remote(remote) => remote.look(spec, after, newest).await,
         }
     }
 

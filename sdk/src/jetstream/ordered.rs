@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context as TaskContext, Poll, ready},
     time::{Duration, SystemTime},
 };
@@ -10,7 +11,8 @@ use std::{
 use tokio::time::{Sleep, sleep};
 
 use super::{
-    AckPolicy, Action, ConsumerSpec, Deliver, Delivered, Deliveries, Get, JetStream, Pull, ReplayPolicy, StreamInfo,
+    AckPolicy, Action, ConsumerSpec, Deliver, Delivered, Deliveries, JetStream, Origin, Pull, ReplayPolicy, StreamInfo,
+    wrapped::Wrapped,
 };
 use crate::{BoxFuture, Code, Result, Status, backoff::Backoff, limits};
 
@@ -45,8 +47,9 @@ impl OrderedSpec {
 
 /// A stream in its order, without a gap, for as long as somebody reads.
 ///
-/// Nothing is acknowledged. The broker numbers what it hands out; a number that is missing, a lost
-/// connection or a consumer that is gone make another consumer, which goes on where this one was.
+/// Nothing is acknowledged. The broker numbers what it hands out, and says how far it is when it has no more; a number
+/// that is missing, a lost connection or a consumer that is gone make another consumer, which goes on where this one
+/// was.
 /// The only final errors: the stream is gone (`NOT_FOUND`), may not be read (`PERMISSION_DENIED`), or
 /// the bus is closed (`UNAVAILABLE`).
 pub(crate) struct Ordered {
@@ -58,8 +61,6 @@ pub(crate) struct Ordered {
     consumer_last: u64,
     caught_up: bool,
     silence: Option<Silence>,
-    /// Nothing was left the last time it was asked. What was under way then comes before the next time.
-    nothing_left: bool,
 }
 
 /// How far a reader is.
@@ -88,19 +89,11 @@ impl Mark {
     }
 }
 
-/// What is left to come.
-enum Left {
-    Something,
-    /// The consumer has handed out everything, and some of it may be under way.
-    NothingPending,
-    /// The stream has nothing more, though its consumer may still count what was deleted.
-    Nothing,
-}
-
 /// Nothing has come for a while.
 enum Silence {
     Waiting(Pin<Box<Sleep>>),
-    Asking(BoxFuture<Result<Left>>),
+    /// Is anything left to come?
+    Asking(BoxFuture<Result<bool>>),
 }
 
 enum State {
@@ -138,16 +131,8 @@ impl Ordered {
         let (stream, opened) = tokio::join!(stream_info(&streams, &spec), open(&streams, consumer(&spec, mark, false)));
         let (opened, start) = opened?;
         (mark.made, mark.start) = (stream?.map(|stream| stream.created), start);
-        let mut ordered = Self {
-            streams,
-            spec,
-            state: State::Over,
-            mark,
-            consumer_last: 0,
-            caught_up: false,
-            silence: None,
-            nothing_left: false,
-        };
+        let mut ordered =
+            Self { streams, spec, state: State::Over, mark, consumer_last: 0, caught_up: false, silence: None };
         ordered.read(opened);
         Ok(ordered)
     }
@@ -185,10 +170,14 @@ impl Ordered {
                     self.go_on(true, 1);
                     continue;
                 }
+                if self.lacks_some() {
+                    self.reopen();
+                    continue;
+                }
                 self.poll_silence(cx);
                 return Poll::Pending;
             };
-            (self.silence, self.nothing_left) = (None, false);
+            self.silence = None;
             match next {
                 Some(Ok(delivered)) if delivered.consumer_sequence == self.consumer_last + 1 => {
                     self.consumer_last = delivered.consumer_sequence;
@@ -220,6 +209,11 @@ impl Ordered {
         link.closed.is_none() && link.up && link.epoch != opened.epoch
     }
 
+    /// Whether some messages were lost on the way, and nothing has come behind them that would show it.
+    fn lacks_some(&self) -> bool {
+        matches!(&self.state, State::Reading(opened) if opened.deliveries.lacks(self.consumer_last))
+    }
+
     fn has_read(&self, delivered: &Delivered) -> bool {
         matches!(&self.state, State::Reading(opened) if delivered.stream_sequence <= opened.read_before)
     }
@@ -230,19 +224,16 @@ impl Ordered {
             let silence = self.silence.get_or_insert_with(|| Silence::Waiting(Box::pin(sleep(SILENCE))));
             match silence {
                 Silence::Waiting(wait) => {
-                    let State::Reading(Opened { consumer, .. }) = &self.state else { return };
                     if wait.as_mut().poll(cx).is_pending() {
                         return;
                     }
-                    let asking = left(self.streams.clone(), self.spec.clone(), consumer.clone(), self.mark);
+                    let asking = is_left(self.streams.clone(), self.spec.clone(), self.mark);
                     self.silence = Some(Silence::Asking(Box::pin(asking)));
                 }
                 Silence::Asking(asking) => {
                     let Poll::Ready(left) = asking.as_mut().poll(cx) else { return };
                     // Who cannot be asked now is asked again later.
-                    let nothing_pending = matches!(left, Ok(Left::NothingPending));
-                    self.caught_up = matches!(left, Ok(Left::Nothing)) || (nothing_pending && self.nothing_left);
-                    self.nothing_left = nothing_pending;
+                    self.caught_up = matches!(left, Ok(false));
                     self.silence = None;
                 }
             }
@@ -327,23 +318,18 @@ async fn stream_info(streams: &JetStream, spec: &OrderedSpec) -> Result<Option<S
     }
 }
 
-/// What is left to come.
-async fn left(streams: JetStream, spec: OrderedSpec, consumer: String, mark: Mark) -> Result<Left> {
-    let all = [">".to_owned()];
-    let filters = if spec.filters.is_empty() { &all[..] } else { &spec.filters };
-    let mut left = Left::Nothing;
-    for filter in filters {
-        let next = Get::Next { from: mark.place() + 1, subject: filter.clone() };
-        if streams.get_message(&spec.stream, &next, false).await?.is_some() {
-            left = Left::Something;
-            break;
-        }
+/// Whether anything is left to come: what its consumer still counts may have been deleted.
+async fn is_left(streams: JetStream, spec: OrderedSpec, mark: Mark) -> Result<bool> {
+    let newest = spec.deliver == Deliver::LastPerSubject;
+    Ok(next(&streams, &spec, mark, newest).await?.is_some())
+}
+
+/// What comes next behind the mark.
+async fn next(streams: &JetStream, spec: &OrderedSpec, mark: Mark, newest: bool) -> Result<Option<Wrapped>> {
+    match newest {
+        true => streams.next_newest(&spec.stream, &spec.filters, mark.place()).await,
+        false => streams.next_wrapped(&spec.stream, &spec.filters, mark.place()).await,
     }
-    // The newest of each subject: what is left there may be older ones, which are not wanted.
-    if matches!(left, Left::Something) && streams.consumer_info(&spec.stream, &consumer).await?.pending == 0 {
-        left = Left::NothingPending;
-    }
-    Ok(left)
 }
 
 /// Goes on behind the mark: with the `newest` of each subject, or with all that come. `looks`: what comes next may
@@ -362,11 +348,12 @@ async fn again(
         mark = Mark { made: Some(stream.created), start: 0, last: Some(0), ..mark };
     }
     if (looks || mark.one_by_one)
-        && let Some(next) = look(streams, spec, mark, newest).await?
+        && let Some(next) = found(streams, spec, mark, newest).await?
         && (mark.one_by_one || !next.is_readable)
     {
         mark.one_by_one |= newest;
-        return Ok((mark, Next::Found(Box::new(next))));
+        let origin = Arc::new(Origin { stream: spec.stream.as_str().into(), consumer: "".into() });
+        return Ok((mark, Next::Found(Box::new(next.deliver(&origin)))));
     }
     // Behind the last of one by one there is only what is new.
     let newest = newest && !mark.one_by_one;
@@ -375,9 +362,9 @@ async fn again(
     Ok((mark, Next::Opened(Opened { read_before, ..opened })))
 }
 
-/// The next one, if that may be asked.
-async fn look(streams: &JetStream, spec: &OrderedSpec, mark: Mark, newest: bool) -> Result<Option<Delivered>> {
-    match streams.look(spec, mark.place(), newest).await {
+/// The same, if that may be asked.
+async fn found(streams: &JetStream, spec: &OrderedSpec, mark: Mark, newest: bool) -> Result<Option<Wrapped>> {
+    match next(streams, spec, mark, newest).await {
         Err(status) if status.code() == Code::PermissionDenied => {
             tracing::warn!(%status, stream = spec.stream, "what has ended a connection cannot be looked for");
             Ok(None)

@@ -57,6 +57,8 @@ pub(crate) struct Deliveries {
     state: State,
     /// The connection that the pulls went over, if it is there.
     epoch: Option<u64>,
+    /// Messages that the consumer has handed out, as it last said. It says so behind them.
+    handed_out: u64,
     /// Something came since the last beat; beats without.
     heard: bool,
     silence: u32,
@@ -98,6 +100,7 @@ impl Remote<'_> {
             signs: Signs::new(self.bus),
             state: State::Flowing,
             epoch: None,
+            handed_out: 0,
             heard: false,
             silence: 0,
             attempts: 0,
@@ -162,6 +165,11 @@ impl Deliveries {
         for reply in replies.filter(|reply| Place::parse(reply.as_str()).is_some()) {
             self.bus.post(Message::new(reply, payload(&Ack::Progress)));
         }
+    }
+
+    /// How many messages the consumer says that it has handed out, those included that do not come.
+    pub(in crate::jetstream) fn handed_out(&self) -> u64 {
+        self.handed_out
     }
 
     /// Asks for so many from now on.
@@ -232,7 +240,10 @@ impl Deliveries {
     /// What the server says of a pull.
     fn note(&mut self, notice: Notice) -> Result<()> {
         match notice {
-            Notice::Alive => self.hear(),
+            Notice::Alive(handed_out) => {
+                self.hear();
+                self.handed_out = handed_out.unwrap_or(self.handed_out);
+            }
             Notice::Ended(left) => {
                 self.hear();
                 self.pulls.ended(left);

@@ -1,6 +1,8 @@
 //! What [`Remote`] does with single messages of a stream.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -14,8 +16,8 @@ use super::{
 };
 use crate::{
     Code, Result, Status,
-    bus::{Headers, Message, Subject},
-    jetstream::{Get, StoredMessage, error, header},
+    bus::{Headers, Message, Subject, read_headers},
+    jetstream::{Get, StoredMessage, error, header, wrapped::Wrapped},
     limits,
     status::reason,
 };
@@ -76,6 +78,43 @@ impl Remote<'_> {
         }
     }
 
+    /// A message, from the leader of its stream.
+    pub(in crate::jetstream) async fn get_wrapped(&self, stream: &str, get: &Get) -> Result<Option<Wrapped>> {
+        #[derive(Deserialize)]
+        struct Found {
+            message: Stored,
+        }
+        #[derive(Deserialize)]
+        struct Stored {
+            subject: String,
+            seq: u64,
+            time: String,
+            #[serde(default)]
+            hdrs: String,
+            #[serde(default)]
+            data: String,
+        }
+        let verb = stream_verb("STREAM.MSG.GET", stream)?;
+        match api::call(self.bus, &verb, &request(get)).await {
+            Ok(Found { message }) => {
+                let block = BASE64_STANDARD.decode(&message.hdrs).map_err(malformed)?;
+                let payload = BASE64_STANDARD.decode(&message.data).map_err(malformed)?;
+                let (headers, headers_are_readable) = read_headers(&block);
+                let (subject, subject_is_readable) = read_subject(&message.subject);
+                Ok(Some(Wrapped {
+                    stored: StoredMessage {
+                        message: Message::new(subject, payload).with_headers(headers),
+                        sequence: message.seq,
+                        time: from_rfc3339(&message.time).ok_or_else(|| malformed("time"))?,
+                    },
+                    is_readable: headers_are_readable && subject_is_readable,
+                }))
+            }
+            Err(status) if is_no_message(&status) => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
     pub(in crate::jetstream) async fn delete_message(&self, stream: &str, sequence: u64) -> Result<()> {
         // Not written over with random bytes: who needs that encrypts the store.
         let request = json!({"seq": sequence, "no_erase": true});
@@ -84,7 +123,11 @@ impl Remote<'_> {
     }
 }
 
-pub(super) fn request(get: &Get) -> Value {
+fn is_no_message(status: &Status) -> bool {
+    status.error_info().is_some_and(|info| info.reason == reason::MESSAGE_NOT_FOUND)
+}
+
+fn request(get: &Get) -> Value {
     match get {
         Get::Sequence(sequence) => json!({"seq": sequence}),
         Get::Last(subject) => json!({"last_by_subj": subject}),
@@ -121,7 +164,15 @@ fn place(subject: String) -> Result<Subject> {
     Subject::told(subject).ok_or_else(|| malformed("its subject is not one"))
 }
 
-pub(super) fn malformed(what: impl std::fmt::Display) -> Status {
+/// A subject, as far as it can be made out, and whether the client takes it in: for white space it takes that of
+/// Unicode, the broker that of the protocol; and what is no UTF-8 it does not take.
+fn read_subject(text: &str) -> (Subject, bool) {
+    let shown: String = text.chars().map(|c| if c.is_whitespace() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    let is_readable = !shown.contains(char::REPLACEMENT_CHARACTER);
+    (Subject::trusted(shown), is_readable)
+}
+
+fn malformed(what: impl std::fmt::Display) -> Status {
     Status::new(Code::Internal, format!("a stored message cannot be read: {what}"))
 }
 

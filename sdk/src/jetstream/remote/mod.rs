@@ -26,7 +26,6 @@ mod tests;
 mod ticket;
 mod times;
 mod waiting;
-mod wrapped;
 
 pub(super) use self::publish::Acknowledgement;
 pub(crate) use self::{deliveries::Deliveries, requests::Requests, ticket::Ticket};

@@ -4,11 +4,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Remote, wrapped::Wrapped};
 use crate::{
     BoxFuture, Result,
     bus::Bus,
-    jetstream::{Delivered, Origin},
+    jetstream::{Delivered, JetStream, Origin, wrapped::Wrapped},
 };
 
 /// A connection that is lost again within this time is no accident: everything that is out is looked at.
@@ -54,9 +53,9 @@ impl Search {
     pub(super) fn begin(&mut self, bus: &Bus, origin: &Arc<Origin>) -> BoxFuture<Result<Found>> {
         let now = Instant::now();
         let again = self.lost.replace(now).is_some_and(|lost| now - lost < AGAIN);
-        let (bus, origin, newest, searched) =
-            (bus.clone(), origin.clone(), self.newest, again.then_some(self.searched));
-        Box::pin(async move { search(&Remote::new(&bus), &origin, newest, searched).await })
+        let (streams, origin) = (JetStream::new(bus), origin.clone());
+        let (newest, searched) = (self.newest, again.then_some(self.searched));
+        Box::pin(async move { search(&streams, &origin, newest, searched).await })
     }
 
     /// Takes what was found, as if the consumer had handed it out once more.
@@ -73,14 +72,14 @@ impl Search {
 }
 
 /// Looks at what comes behind `newest`; and, if a search among all has ended at `searched`, from there on.
-async fn search(remote: &Remote<'_>, origin: &Origin, newest: u64, searched: Option<u64>) -> Result<Found> {
+async fn search(streams: &JetStream, origin: &Origin, newest: u64, searched: Option<u64>) -> Result<Found> {
     let mut found = Found { messages: Vec::new(), searched: 0 };
-    let info = remote.consumer_info(&origin.stream, &origin.consumer).await?;
+    let info = streams.consumer_info(&origin.stream, &origin.consumer).await?;
     if info.ack_pending == 0 {
         return Ok(found);
     }
     let mut after = newest.max(info.ack_floor);
-    while let Some(next) = remote.next_wrapped(&origin.stream, &info.spec.filters, after).await?
+    while let Some(next) = streams.next_wrapped(&origin.stream, &info.spec.filters, after).await?
         && next.stored.sequence <= info.delivered
         && !next.is_readable
     {
@@ -90,7 +89,7 @@ async fn search(remote: &Remote<'_>, origin: &Origin, newest: u64, searched: Opt
     let Some(searched) = searched else { return Ok(found) };
     let (mut after, mut bytes) = (searched.max(info.ack_floor), 0);
     for _ in 0..MESSAGES {
-        let next = remote.next_wrapped(&origin.stream, &info.spec.filters, after).await?;
+        let next = streams.next_wrapped(&origin.stream, &info.spec.filters, after).await?;
         let Some(next) = next.filter(|next| next.stored.sequence <= info.delivered) else { return Ok(found) };
         after = next.stored.sequence;
         bytes += next.stored.message.payload.len();

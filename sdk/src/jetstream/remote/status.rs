@@ -13,8 +13,8 @@ use crate::{
 /// What the server says of a pull: a status, and words (ADR-13).
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// It waits.
-    Alive,
+    /// It waits. So many messages its consumer has handed out, if it says so.
+    Alive(Option<u64>),
     /// It has ended, with so many messages left of it.
     Ended(Option<usize>),
     /// It has ended because the next message is larger than the bytes that are left of it.
@@ -37,7 +37,7 @@ pub(super) fn notice(status: u16, message: &Message) -> Notice {
     let left = message.headers.get(header::PENDING_MESSAGES).and_then(|left| left.parse().ok());
     let limit = |prefix: &str| words.strip_prefix(prefix)?.trim_start().parse().ok();
     match (status, words) {
-        (100, _) => Notice::Alive,
+        (100, _) => Notice::Alive(message.headers.get(header::HANDED_OUT).and_then(|count| count.parse().ok())),
         (404 | 408, _) | (409, "Batch Completed") => Notice::Ended(left),
         (409, "Message Size Exceeds MaxBytes") => Notice::TooLarge(left),
         (409, "Consumer Deleted") => Notice::Gone(error::refused(number::CONSUMER_NOT_FOUND, 404, "consumer deleted")),
@@ -75,7 +75,8 @@ mod tests {
     fn what_the_server_says_is_understood() {
         let left = [("Nats-Pending-Messages", "7"), ("Nats-Pending-Bytes", "100")];
         for (status, words, headers, expected) in [
-            (100, "Idle Heartbeat", &[][..], "Alive"),
+            (100, "Idle Heartbeat", &[][..], "Alive(None"),
+            (100, "Idle Heartbeat", &[("Nats-Last-Consumer", "5")], "Alive(Some(5)"),
             (404, "No Messages", &[], "Ended(None"),
             (408, "Request Timeout", &left, "Ended(Some(7)"),
             (409, "Batch Completed", &left, "Ended(Some(7)"),

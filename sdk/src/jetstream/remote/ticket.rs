@@ -10,13 +10,21 @@ use super::{
 use crate::{
     Code, Executed, Result, Status,
     bus::{Message, Sending, Subject},
-    jetstream::Ack,
+    jetstream::{Ack, Origin},
     status::reason,
 };
 
 /// By what a delivery is acknowledged: the subject that the server waits on.
 #[derive(Clone)]
 pub(crate) struct Ticket(pub(super) Subject);
+
+impl Ticket {
+    /// For a message that did not come from its consumer. By its place the server finds what is acknowledged, and
+    /// looks at nothing else.
+    pub(in crate::jetstream) fn new(origin: &Origin, sequence: u64) -> Self {
+        Self(Subject::trusted(format!("$JS.ACK.{}.{}.1.{sequence}.0.0.0", origin.stream, origin.consumer)))
+    }
+}
 
 impl<'a> Remote<'a> {
     pub(in crate::jetstream) fn ack(&self, ticket: &Ticket, ack: &Ack) -> Sending<'a> {
