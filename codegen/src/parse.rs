@@ -11,7 +11,7 @@ use protox::Compiler;
 use crate::builtin;
 use crate::error::{Error, Problem};
 use crate::screen;
-use crate::source::Sources;
+use crate::source::{self, Sources};
 
 /// Compiles every source; what could be compiled is in the pool even when others have problems.
 pub(crate) fn parse(sources: &Sources) -> (DescriptorPool, Vec<Problem>) {
@@ -44,7 +44,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<DescriptorPool, Error> {
 fn explain(error: &protox::Error, opened: &str, sources: &Sources, problems: &mut Vec<Problem>) {
     let name = error.file().unwrap_or(opened);
     let path = sources.path_of(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let text = source::read(&path).unwrap_or_default();
     let related = error.related().into_iter().flatten();
     for diagnostic in std::iter::once(error as &dyn Diagnostic).chain(related) {
         let mut problem = Problem::of_file(&path, "COMPILE", diagnostic.to_string());

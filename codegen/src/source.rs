@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use protox::file::{File, FileResolver, GoogleFileResolver};
@@ -108,11 +109,21 @@ impl FileResolver for Resolver {
             return self.google.open_file(name);
         }
         let path = self.sources.path_of(name);
-        if path.is_file() && !escapes(name) {
-            File::open(name, &path)
-        } else {
-            Err(protox::Error::file_not_found(name))
-        }
+        if path.is_file() && !escapes(name) { open(name, &path) } else { Err(protox::Error::file_not_found(name)) }
+    }
+}
+
+/// The text of a file without its byte order mark, which protoc skips, too: no place counts it.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(path)?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn open(name: &str, path: &Path) -> Result<File, protox::Error> {
+    match read(path) {
+        Ok(text) => File::from_source(name, &text),
+        // It says what is wrong with a file that has no text.
+        Err(_) => File::open(name, path),
     }
 }
 
@@ -183,7 +194,7 @@ fn root_of(path: &Path, includes: &[PathBuf]) -> PathBuf {
     let parent = path.parent().unwrap_or(Path::new(""));
     // A file that does not parse is reported when it is compiled.
     let package =
-        File::open("", path).map(|file| file.file_descriptor_proto().package().replace('.', "/")).unwrap_or_default();
+        open("", path).map(|file| file.file_descriptor_proto().package().replace('.', "/")).unwrap_or_default();
     let depth =
         if !package.is_empty() && parent.ends_with(&package) { Path::new(&package).components().count() } else { 0 };
     let root = parent.ancestors().nth(depth).unwrap_or(parent);

@@ -69,6 +69,26 @@ fn imports_are_found_in_include_directories() {
     assert_eq!(written(&root), ALL);
 }
 
+#[test]
+fn a_byte_order_mark_is_no_text() {
+    let root = project("mark");
+    for (path, text) in [("proto/ai/llm/v1/llm.proto", SERVICE), ("proto/ai/common/v1/page.proto", PAGE)] {
+        fs::write(root.join(path), format!("\u{feff}{text}")).expect("a file");
+    }
+    config(&root).compile(&[root.join("proto/ai/llm/v1/llm.proto")]).expect("compiles");
+    assert_eq!(written(&root), ALL);
+    for (text, line, column) in [
+        ("\u{feff}syntax = \"proto3\" package ai.common.v1;", 1, 19),
+        ("\u{feff}syntax = \"proto3\";\npackage ai.common.v1; message A { B b = 1; }", 2, 35),
+        ("\u{feff}syntax = \"proto2\";", 1, 1),
+    ] {
+        fs::write(root.join("proto/ai/common/v1/page.proto"), text).expect("a file");
+        let error = config(&root).compile(&[root.join("proto/ai/common/v1/page.proto")]).expect_err("refused");
+        let places: Vec<_> = error.problems().iter().map(|problem| (problem.line, problem.column)).collect();
+        assert_eq!(places, [(line, column)], "{error}");
+    }
+}
+
 /// Writes files, each below the root and with the package it names.
 fn write(root: &Path, files: &[(&str, &str)]) {
     for (path, text) in files {
