@@ -1,26 +1,45 @@
 //! From text to descriptors: runs protox and says every problem it finds, with its place.
 
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
 use miette::Diagnostic;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use protox::Compiler;
+use protox::file::FileResolver as _;
 
 use crate::builtin;
 use crate::error::{Error, Problem};
+use crate::place;
 use crate::screen;
 use crate::source::{self, Sources};
+
+/// Field number of the imports in a `FileDescriptorProto`.
+const IMPORT: i32 = 3;
 
 /// Compiles every source; what could be compiled is in the pool even when others have problems.
 pub(crate) fn parse(sources: &Sources) -> (DescriptorPool, Vec<Problem>) {
     let mut compiler = Compiler::with_file_resolver(sources.resolver());
     compiler.include_imports(true).include_source_info(true);
     let mut problems = Vec::new();
-    for source in &sources.files {
-        if let Err(error) = compiler.open_file(&source.name) {
-            explain(&error, &source.name, sources, &mut problems);
+    let resolver = sources.resolver();
+    let mut open: VecDeque<String> = sources.files.iter().map(|source| source.name.clone()).collect();
+    let mut seen: HashSet<String> = open.iter().cloned().collect();
+    while let Some(name) = open.pop_front() {
+        let Err(error) = compiler.open_file(&name) else {
+            continue;
+        };
+        explain(&error, &name, sources, &mut problems);
+        // protox stops at the first import that fails, and others may too.
+        let file = resolver.open_file(&name).map(|file| file.file_descriptor_proto().clone()).unwrap_or_default();
+        for (index, import) in (0..).zip(&file.dependency) {
+            match resolver.open_file(import) {
+                Err(error) if error.is_file_not_found() => problems.push(not_found(&file, index, import, sources)),
+                _ if seen.insert(import.clone()) => open.push_back(import.clone()),
+                _ => {}
+            }
         }
     }
     (compiler.descriptor_pool(), problems)
@@ -41,7 +60,26 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<DescriptorPool, Error> {
     DescriptorPool::decode(bytes).map_err(|error| refused(error.file().unwrap_or(""), error.to_string()))
 }
 
+/// An import of a file that is nowhere.
+fn not_found(file: &FileDescriptorProto, index: i32, import: &str, sources: &Sources) -> Problem {
+    let instead = match similar(import, sources) {
+        Some(known) => format!("write `import \"{known}\";`"),
+        None => "write its path below an include root, or add its root to the includes".into(),
+    };
+    let (line, column) = place::position(file, &[IMPORT, index]);
+    Problem {
+        path: sources.path_of(file.name()),
+        line,
+        column,
+        rule: "IMPORT_FOUND",
+        message: format!("import '{import}' not found; {instead}"),
+    }
+}
+
 fn explain(error: &protox::Error, opened: &str, sources: &Sources, problems: &mut Vec<Problem>) {
+    if error.is_file_not_found() && error.file().is_some() {
+        return; // an import, which is told with the others of its file
+    }
     let name = error.file().unwrap_or(opened);
     let path = sources.path_of(name);
     let text = source::read(&path).unwrap_or_default();
@@ -50,7 +88,7 @@ fn explain(error: &protox::Error, opened: &str, sources: &Sources, problems: &mu
         let mut problem = Problem::of_file(&path, "COMPILE", diagnostic.to_string());
         let offset = offset(diagnostic);
         let at = offset.and_then(|offset| text.get(offset..)).unwrap_or("");
-        classify(&mut problem, error, diagnostic, at, sources);
+        classify(&mut problem, error, diagnostic, at);
         if let Some(offset) = offset.or_else(|| import_offset(error, &text)) {
             (problem.line, problem.column) = line_and_column(&text, offset);
         }
@@ -59,7 +97,7 @@ fn explain(error: &protox::Error, opened: &str, sources: &Sources, problems: &mu
 }
 
 /// Gives the problem the rule it breaks, and the words that help.
-fn classify(problem: &mut Problem, error: &protox::Error, diagnostic: &dyn Diagnostic, at: &str, sources: &Sources) {
+fn classify(problem: &mut Problem, error: &protox::Error, diagnostic: &dyn Diagnostic, at: &str) {
     let message = &problem.message;
     let help = diagnostic.help().map(|help| help.to_string());
     if at.starts_with("edition") && error.is_parse() {
@@ -71,12 +109,6 @@ fn classify(problem: &mut Problem, error: &protox::Error, diagnostic: &dyn Diagn
     let undefined = quoted(message).filter(|_| message.ends_with("is not defined"));
     if error.is_parse() {
         problem.rule = "SYNTAX";
-    } else if let Some(import) = quoted(message).filter(|_| error.is_file_not_found()) {
-        problem.rule = "IMPORT_FOUND";
-        instead = Some(match similar(import, sources) {
-            Some(known) => format!("write `import \"{known}\";`"),
-            None => "write its path below an include root, or add its root to the includes".into(),
-        });
     } else if message.starts_with("import cycle") {
         problem.rule = "IMPORT_CYCLE";
         instead = Some("move what both need to a third file".into());

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use prost_reflect::{DescriptorPool, FileDescriptor};
+use prost_types::FileDescriptorProto;
 use prost_types::source_code_info::Location;
 
 use crate::error::Problem;
@@ -59,19 +60,30 @@ impl Places {
     }
 }
 
+/// Line and column from 1 of the path in a file that is in no pool.
+pub(crate) fn position(file: &FileDescriptorProto, path: &[i32]) -> (u32, u32) {
+    let mut locations = file.source_code_info.iter().flat_map(|info| &info.location);
+    locations.find(|location| location.path == path).map_or((0, 0), line_and_column)
+}
+
+fn line_and_column(location: &Location) -> (u32, u32) {
+    let one_based = |at: usize| {
+        let number = location.span.get(at).copied().unwrap_or(0);
+        u32::try_from(number).unwrap_or(0).saturating_add(1)
+    };
+    (one_based(0), one_based(1))
+}
+
 impl Place {
     fn new(location: &Location) -> Self {
-        let one_based = |at: usize| {
-            let number = location.span.get(at).copied().unwrap_or(0);
-            u32::try_from(number).unwrap_or(0).saturating_add(1)
-        };
         let leading = location.leading_comments();
         let comment = match location.trailing_comments() {
             "" => leading.to_owned(),
             trailing if leading.trim().is_empty() => trailing.to_owned(),
             trailing => format!("{leading}\n{trailing}"),
         };
-        Self { line: one_based(0), column: one_based(1), comment }
+        let (line, column) = line_and_column(location);
+        Self { line, column, comment }
     }
 }
 
