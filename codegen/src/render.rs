@@ -16,6 +16,10 @@ use crate::naming;
 /// The file with the modules of all packages.
 const TREE: &str = "subwire.rs";
 
+/// Before each item that a user's crate includes: not every crate uses all of a schema, and what the schema leaves
+/// uncommented is for its own lint to say.
+const ALLOW: &str = "#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]\n";
+
 /// Name, without any directory, and content of every file, sorted by name.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
@@ -84,6 +88,7 @@ fn format(header: &str, code: syn::File) -> Vec<u8> {
         let (shebang, attrs) = (None, Vec::new());
         let items = vec![item];
         text.push('\n');
+        text.push_str(ALLOW);
         text.push_str(&prettyplease::unparse(&syn::File { shebang, attrs, items }));
     }
     text.into_bytes()
@@ -147,9 +152,7 @@ impl Node {
                 package => format!("{package}.{part}"),
             };
             let module = naming::snake(part);
-            // Not every crate uses all of a schema; what it leaves uncommented is for its own lint to say.
-            let allow =
-                if depth == 0 { "#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]\n" } else { "" };
+            let allow = if depth == 0 { ALLOW } else { "" };
             out.push_str(&format!("{indent}/// The package `{package}`.\n{allow}{indent}pub mod {module} {{\n"));
             child.write(out, &package, depth + 1);
             out.push_str(&format!("{indent}}}\n"));

@@ -36,12 +36,14 @@ fn user_crate() -> PathBuf {
         // It happens.\nmessage Happened {\n  \
         option (subwire.v1.event) = { subject: \"big.{text}\" stream: \"big\" id: \"text\" };\n  \
         // What.\n  string text = 1;\n}\n";
+    let small = "syntax = \"proto3\";\npackage small.one.v1;\nmessage M {}\n\
+        service SmallService { rpc Get(M) returns (M); }\n";
+    let nameless = "syntax = \"proto3\";\nmessage M { Kind kind = 1; }\nenum Kind { KIND_UNSPECIFIED = 0; }\n";
     let build = "fn main() -> Result<(), subwire_build::Error> {\n    subwire_build::compile(&[\"proto\"])\n}\n";
     let lib = "//! Uses what was generated, with its own lints at their strictest.\n\
         #![deny(warnings, missing_docs, unreachable_pub)]\n\
         subwire::include_protos!();\n\
         /// Common types alone.\n\
-        #[allow(missing_docs)]\n\
         pub mod common {\n    subwire::include_proto!(\"big.common.v1\");\n}\n\
         /// Calls it.\n\
         pub fn last(client: &big::one::v1::BigClient) {\n    \
@@ -49,12 +51,24 @@ fn user_crate() -> PathBuf {
         /// Some of the events, and where they are.\n\
         pub fn some() -> (big::event::v1::HappenedFilter, usize) {\n    \
             let specs = big::event::v1::specs();\n    \
-            (big::event::v1::HappenedFilter::new().text(\"x\"), specs.streams.len() + specs.consumers.len())\n}\n";
+            (big::event::v1::HappenedFilter::new().text(\"x\"), specs.streams.len() + specs.consumers.len())\n}\n\
+        mod serves {\n    subwire::include_proto!(\"small.one.v1\");\n    struct Own;\n    \
+            impl SmallService for Own {\n        \
+            async fn get(&self, _: subwire::Context, m: M) -> subwire::Result<M> { Ok(m) }\n    }\n    \
+            pub(crate) fn server() -> subwire::Channel { SmallServer::new(Own).into() }\n}\n\
+        mod calls {\n    subwire::include_proto!(\"small.one.v1\");\n    \
+            pub(crate) fn call(channel: subwire::Channel) { drop(SmallClient::new(channel).get(M {})) }\n}\n\
+        mod uses_nothing {\n    subwire::include_proto!(\"_\");\n}\n\
+        mod uses_no_event {\n    subwire::include_proto!(\"big.event.v1\");\n}\n\
+        /// A server alone, and a client alone.\n\
+        pub fn apart() { calls::call(serves::server()) }\n";
     write("Cargo.toml", &manifest.replace("WORKSPACE", &workspace.to_string_lossy()));
     write("build.rs", build);
     write("src/lib.rs", lib);
     write("proto/big/one/v1/big.proto", &proto);
     write("proto/big/common/v1/c.proto", common);
+    write("proto/small/one/v1/small.proto", small);
+    write("proto/nameless.proto", nameless);
     write("proto/big/event/v1/event.proto", event);
     fs::copy(workspace.join("Cargo.lock"), root.join("Cargo.lock")).expect("the lock");
     root
