@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::field;
 use crate::externs::Externs;
@@ -63,7 +63,8 @@ fn no_token(field: &FieldDescriptor, kind: &Kind, externs: &Externs) -> String {
 
 /// What the values of an enum start with, `MESSAGE_TYPE_`; else nothing.
 ///
-/// An error names two values that would be one token.
+/// An error names two values that would be one token, or one number that would be either of two: prost names it by the
+/// value that comes first, and a new order is no change of the lock.
 fn prefix(found: &EnumDescriptor) -> Result<String, String> {
     let prefix = format!("{}_", naming::shouty(found.name()));
     let mut values = found.values();
@@ -71,15 +72,24 @@ fn prefix(found: &EnumDescriptor) -> Result<String, String> {
     let whole = found.values().any(|value| value.name() == prefix);
     let stripped = !whole && values.any(|value| value.name().starts_with(&prefix));
     let prefix = if stripped { prefix } else { String::new() };
-    let mut tokens: HashMap<String, (String, i32)> = HashMap::new();
+    let mut tokens: HashMap<String, EnumValueDescriptor> = HashMap::new();
+    let mut numbers: HashMap<i32, (String, EnumValueDescriptor)> = HashMap::new();
     for value in found.values() {
         let token = value.name().strip_prefix(&prefix).unwrap_or(value.name()).to_ascii_lowercase();
-        let earlier = tokens.insert(token.clone(), (value.name().to_owned(), value.number()));
-        if let Some((other, _)) = earlier.filter(|(_, number)| *number != value.number()) {
+        let (name, number, of) = (value.name().to_owned(), value.number(), found.full_name());
+        let earlier = tokens.insert(token.clone(), value.clone());
+        if let Some(other) = earlier.filter(|other| other.number() != number) {
+            let other = other.name();
             return Err(format!(
-                "`{other}` and `{}` of `{}` would both be the token `{token}`; write another name",
-                value.name(),
-                found.full_name(),
+                "`{other}` and `{name}` of `{of}` would both be the token `{token}`; write another name"
+            ));
+        }
+        let earlier = numbers.insert(number, (token.clone(), value));
+        if let Some((one, other)) = earlier.filter(|(one, _)| *one != token) {
+            let other = other.name();
+            return Err(format!(
+                "`{other}` and `{name}` of `{of}` are one number, {number}, whose token would be `{one}` or `{token}`; \
+                 write one of them only",
             ));
         }
     }
