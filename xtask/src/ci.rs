@@ -11,6 +11,9 @@ pub(crate) struct Ci {
     /// Looks at the benchmarks too, which are a workspace of their own and take minutes more.
     #[arg(long)]
     bench: bool,
+    /// The git revision whose schemas must not be broken, `origin/main`: what a change of the lock itself may hide.
+    #[arg(long, value_name = "REVISION")]
+    against: Option<String>,
 }
 
 struct Step {
@@ -24,7 +27,7 @@ enum Run {
     /// As the command says.
     Cargo,
     /// The command is ours.
-    Xtask(fn() -> Result<()>),
+    Xtask(fn(&Ci) -> Result<()>),
     /// The command needs a tool that may be missing.
     Tool(fn() -> Result<Outcome>),
 }
@@ -38,7 +41,7 @@ enum Outcome {
 /// that one uses what another has built.
 const STEPS: [Step; 7] = [
     Step { name: "format", command: "cargo fmt --all --check", run: Run::Cargo },
-    Step { name: "schema", command: "cargo xtask schema --check", run: Run::Xtask(|| Schema::check().run()) },
+    Step { name: "schema", command: "cargo xtask schema --check", run: Run::Xtask(Ci::schema) },
     Step { name: "dependencies", command: "cargo deny check", run: Run::Tool(dependencies) },
     Step {
         name: "lint",
@@ -50,11 +53,11 @@ const STEPS: [Step; 7] = [
         command: "RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps",
         run: Run::Cargo,
     },
-    Step { name: "tests", command: "cargo xtask test", run: Run::Xtask(|| Test::default().run()) },
+    Step { name: "tests", command: "cargo xtask test", run: Run::Xtask(|_| Test::default().run()) },
     Step {
         name: "demo",
         command: "cargo xtask demo --all && cargo xtask demo --all --nats",
-        run: Run::Xtask(Demo::everything),
+        run: Run::Xtask(|_| Demo::everything()),
     },
 ];
 
@@ -68,14 +71,18 @@ impl Ci {
     pub(crate) fn run(self) -> Result<()> {
         let start = Instant::now();
         let mut report = Report::default();
-        let result = STEPS.iter().chain(self.bench.then_some(&BENCH)).try_for_each(|step| report.follow(step));
+        let result = STEPS.iter().chain(self.bench.then_some(&BENCH)).try_for_each(|step| report.follow(step, &self));
         report.print(start.elapsed().as_secs());
         result
+    }
+
+    fn schema(&self) -> Result<()> {
+        Schema::check(self.against.clone()).run()
     }
 }
 
 impl Step {
-    fn run(&self) -> Result<Outcome> {
+    fn run(&self, ci: &Ci) -> Result<Outcome> {
         match self.run {
             Run::Cargo => {
                 let (variables, arguments) = self.command.split_once("cargo ").unwrap_or_default();
@@ -83,7 +90,7 @@ impl Step {
                 let variables = variables.split(' ').filter_map(|variable| variable.split_once('='));
                 program::run(program::cargo(&arguments).envs(variables))?;
             }
-            Run::Xtask(run) => run()?,
+            Run::Xtask(run) => run(ci)?,
             Run::Tool(run) => return run(),
         }
         Ok(Outcome::Passed)
@@ -96,10 +103,10 @@ struct Report(Vec<String>);
 
 impl Report {
     /// Runs a step between its name and its time.
-    fn follow(&mut self, step: &Step) -> Result<()> {
+    fn follow(&mut self, step: &Step, ci: &Ci) -> Result<()> {
         println!("\n== {}: {}", step.name, step.command);
         let start = Instant::now();
-        let result = step.run();
+        let result = step.run(ci);
         let outcome = match &result {
             Ok(Outcome::Passed) => "passed".to_owned(),
             Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),

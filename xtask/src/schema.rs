@@ -47,13 +47,13 @@ impl fmt::Display for Finding<'_> {
 
 impl Schema {
     /// What CI asks.
-    pub(crate) fn check() -> Self {
-        Self { check: true, ..Self::default() }
+    pub(crate) fn check(against: Option<String>) -> Self {
+        Self { check: true, against, ..Self::default() }
     }
 
     pub(crate) fn run(self) -> Result<()> {
         let schema = load(SCHEMAS)?;
-        let lock = read_lock(LOCK)?;
+        let lock = read_lock(LOCK, self.accept_breaking)?;
         let promised = match &self.against {
             Some(revision) => (format!("{revision}:{LOCK}"), git_show(revision)?),
             None => (LOCK.to_owned(), lock.clone()),
@@ -86,7 +86,7 @@ impl Schema {
     }
 }
 
-fn failed(message: &str) -> Result<()> {
+fn failed<T>(message: &str) -> Result<T> {
     Err(Failed { message: message.to_owned(), code: EXIT_CODE }.into())
 }
 
@@ -100,12 +100,16 @@ fn load(schemas: impl AsRef<Path>) -> Result<subwire_build::Schema> {
     })
 }
 
-/// Empty when there is none: nobody relies on anything yet.
-fn read_lock(path: impl AsRef<Path>) -> Result<String> {
+/// Without a lock nothing would be a break, so that the loss of one is the largest.
+fn read_lock(path: impl AsRef<Path>, accept_breaking: bool) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(lock) => Ok(lock),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(error).context(LOCK),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context(LOCK),
+        Err(_) if accept_breaking => Ok(String::new()),
+        Err(_) => failed(
+            "there is no proto/api.lock, and without one nothing is a break: `git checkout proto/api.lock` brings it \
+             back, and `cargo xtask schema --accept-breaking` writes a first one",
+        ),
     }
 }
 
@@ -181,7 +185,7 @@ mod tests {
     }
 
     fn locked() -> String {
-        read_lock(PathBuf::from(ROOT).join(LOCK)).expect("a lock")
+        read_lock(PathBuf::from(ROOT).join(LOCK), false).expect("a lock")
     }
 
     fn check(lock: &str, expected: &[&str]) {
@@ -208,6 +212,14 @@ mod tests {
              keep it and mark it `deprecated`, or make a new version"
         );
         check(&lock, &[&expected]);
+    }
+
+    #[test]
+    fn a_lock_that_is_gone_is_a_break() {
+        let nowhere = PathBuf::from(ROOT).join("proto/no.lock");
+        let error = read_lock(&nowhere, false).expect_err("no lock");
+        assert_eq!(error.downcast_ref::<Failed>().map(|failed| failed.code), Some(EXIT_CODE), "{error}");
+        assert_eq!(read_lock(&nowhere, true).expect("a first lock"), "");
     }
 
     #[test]
