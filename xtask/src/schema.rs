@@ -64,7 +64,7 @@ impl Schema {
         }
         malformed.iter().for_each(|finding| println!("{finding}"));
         if !malformed.is_empty() {
-            return failed("the lock is none");
+            return failed("proto/api.lock has lines that no lock has");
         }
         let broken = broken(&promised.0, &promised.1, &schema);
         broken.iter().for_each(|finding| println!("{finding}"));
