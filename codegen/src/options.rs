@@ -18,6 +18,9 @@ pub(crate) const CONSUMER_EXTENSION: i32 = 50504;
 /// Longest timeout of a method: what a server grants at most.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
+/// In nanoseconds.
+const SECOND: i128 = 1_000_000_000;
+
 #[derive(Default)]
 pub(crate) struct ServiceOptions {
     pub(crate) deprecated: bool,
@@ -75,20 +78,36 @@ pub(crate) fn consumers(file: &FileDescriptor) -> Vec<Values> {
 
 fn timeout(seconds: i64, nanos: i32) -> Result<Duration, String> {
     match positive(seconds, nanos) {
-        Some(timeout) if timeout > MAX_TIMEOUT => Err(format!(
-            "a timeout of {seconds} s is over one hour; write `timeout: {{ seconds: {} }}` or less",
+        Ok(timeout) if timeout > MAX_TIMEOUT => Err(format!(
+            "a timeout of {timeout:?} is over one hour; write `timeout: {{ seconds: {} }}` or less",
             MAX_TIMEOUT.as_secs(),
         )),
-        Some(timeout) => Ok(timeout),
-        None => Err("a timeout is more than nothing; write `timeout: { seconds: 5 }`, or no timeout".into()),
+        Ok(timeout) => Ok(timeout),
+        Err(Unfit::Nothing) => {
+            Err("a timeout is more than nothing; write `timeout: { seconds: 5 }`, or no timeout".into())
+        }
+        Err(Unfit::Nanos(why)) => Err(format!("a timeout {why}")),
     }
 }
 
+/// Why a `google.protobuf.Duration` is none that could be set.
+pub(crate) enum Unfit {
+    /// It is nothing or less.
+    Nothing,
+    /// It is not in its normal form, and how that is written.
+    Nanos(String),
+}
+
 /// A `google.protobuf.Duration` of more than nothing, and in its normal form.
-pub(crate) fn positive(seconds: i64, nanos: i32) -> Option<Duration> {
-    let parts = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
-    let (seconds, nanos) = parts.filter(|(_, nanos)| *nanos < 1_000_000_000)?;
-    Some(Duration::new(seconds, nanos)).filter(|duration| !duration.is_zero())
+pub(crate) fn positive(seconds: i64, nanos: i32) -> Result<Duration, Unfit> {
+    let all = i128::from(seconds) * SECOND + i128::from(nanos);
+    let whole = u64::try_from(all / SECOND).ok().zip(u32::try_from(all % SECOND).ok());
+    let (whole, rest) = whole.filter(|_| all > 0).ok_or(Unfit::Nothing)?;
+    if (0..SECOND).contains(&nanos.into()) {
+        return Ok(Duration::new(whole, rest));
+    }
+    let most = SECOND - 1;
+    Err(Unfit::Nanos(format!("has {nanos} nanos, and 0 to {most} are allowed; write `seconds: {whole} nanos: {rest}`")))
 }
 
 /// The value of one of our extensions, when the descriptor sets it.

@@ -9,7 +9,7 @@ use super::setting::Settings;
 use super::stream::{OPTIONS, Streams};
 use crate::model::{Consumer, Deliver, Replay, Retention};
 use crate::naming;
-use crate::options;
+use crate::options::{self, Unfit};
 use crate::pattern::Pattern;
 use crate::place::{Placed, Report};
 
@@ -188,14 +188,15 @@ fn deliver(settings: &mut Settings<'_, '_>) -> Deliver {
         }
     }
     match (policy, time) {
-        (Deliver::FromTime(_), Some((seconds, nanos))) => match options::positive(seconds, nanos) {
-            Some(since_1970) if seconds <= MAX_SECONDS => Deliver::FromTime(since_1970),
-            _ => {
-                let problem = "`start_time` is not after 1970 and before 10000; write `seconds: 1700000000`, or so";
-                settings.refuse("CONSUMER_DELIVER", problem);
-                policy
-            }
-        },
+        (Deliver::FromTime(_), Some((seconds, nanos))) => {
+            let problem = match options::positive(seconds, nanos) {
+                Ok(since_1970) if seconds <= MAX_SECONDS => return Deliver::FromTime(since_1970),
+                Err(Unfit::Nanos(why)) => format!("`start_time` {why}"),
+                _ => "`start_time` is not after 1970 and before 10000; write `seconds: 1700000000`, or so".to_owned(),
+            };
+            settings.refuse("CONSUMER_DELIVER", problem);
+            policy
+        }
         _ => policy,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::docs;
-use crate::options::{self, Values};
+use crate::options::{self, Unfit, Values};
 use crate::place::{Placed, Report};
 
 /// Longest name and description, in bytes: the server's limits.
@@ -88,15 +88,18 @@ impl<'a, 'r> Settings<'a, 'r> {
 
     fn checked(&mut self, field: &str, (seconds, nanos): (i64, i32), least: Duration) -> Option<Duration> {
         let problem = match options::positive(seconds, nanos) {
-            None => format!("`{field}` is not more than nothing; write `{field}: {{ seconds: 60 }}`, or leave it out"),
-            Some(duration) if duration < least => {
+            Err(Unfit::Nothing) => {
+                format!("`{field}` is not more than nothing; write `{field}: {{ seconds: 60 }}`, or leave it out")
+            }
+            Err(Unfit::Nanos(why)) => format!("`{field}` {why}"),
+            Ok(duration) if duration < least => {
                 let least = least.as_millis();
                 format!("`{field}` is less than the {least} ms that a server takes; write `{field}: {{ seconds: 60 }}`")
             }
-            Some(duration) if duration > MAX_DURATION => {
+            Ok(duration) if duration > MAX_DURATION => {
                 format!("`{field}` is over 292 years, which no server can count; leave it out")
             }
-            Some(duration) => return Some(duration),
+            Ok(duration) => return Some(duration),
         };
         self.refuse(self.range, problem);
         None
