@@ -3,7 +3,7 @@
 //! Code generation relies on it: a name that is no identifier could end up as code, and
 //! prost-build panics on a map entry without `key` and `value`.
 
-use prost_reflect::FileDescriptor;
+use prost_reflect::{FileDescriptor, Syntax};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto};
 
@@ -71,6 +71,11 @@ impl Walk<'_, '_> {
         self.report.add(self.file, &self.path, rule, message);
     }
 
+    /// Whether the rules of proto3 hold: proto2 is refused as such.
+    fn is_proto3(&self) -> bool {
+        self.file.syntax() == Syntax::Proto3
+    }
+
     fn message(&mut self, message: &DescriptorProto, outermost: bool) {
         self.name(NAME, message.name());
         if is_map_entry(message) && (outermost || !is_well_formed_entry(message)) {
@@ -85,6 +90,11 @@ impl Walk<'_, '_> {
         for (index, found) in message.enum_type.iter().enumerate() {
             self.at(4, index, |walk| walk.enumeration(found));
         }
+        for index in 0..message.extension_range.len() {
+            if self.is_proto3() {
+                self.at(5, index, |walk| walk.shape("an extension range in proto3; leave it out"));
+            }
+        }
         for (index, oneof) in message.oneof_decl.iter().enumerate() {
             self.at(8, index, |walk| walk.name(NAME, oneof.name()));
         }
@@ -92,8 +102,8 @@ impl Walk<'_, '_> {
 
     fn field(&mut self, field: &FieldDescriptorProto, message: &DescriptorProto) {
         self.name(NAME, field.name());
-        if self.file.syntax() != prost_reflect::Syntax::Proto3 {
-            return; // proto2 is refused as such
+        if !self.is_proto3() {
+            return;
         }
         if field.r#type() == Type::Group || field.label() == Label::Required {
             self.shape("a group or a required field in proto3; write a message or a plain field");
