@@ -55,6 +55,17 @@ pub(crate) fn first_paragraph(comment: &str) -> String {
     lines.join(" ")
 }
 
+/// Text as inline code, whatever backticks it has.
+pub(crate) fn code(text: &str) -> String {
+    match text.split(|c| c != '`').map(str::len).max().unwrap_or_default() {
+        0 => format!("`{text}`"),
+        longest => {
+            let sign = "`".repeat(longest + 1);
+            format!("{sign} {text} {sign}")
+        }
+    }
+}
+
 /// Drops what Rust refuses in a comment or what turns text around on the screen.
 fn printable(c: char) -> Option<char> {
     match c {

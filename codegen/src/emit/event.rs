@@ -121,7 +121,7 @@ fn own(path: &FieldPath) -> Ident {
 fn filter(event: &Event) -> Result<TokenStream, Error> {
     let (name, message) = (naming::ident(&event.rust.filter), naming::ident(&event.rust.message));
     let docs = format!(" Which [`{}`]s: a field that is not given may have any value.", event.rust.message);
-    let subject = format!(" Their subjects: `{}`", event.subject);
+    let subject = format!(" Their subjects: {}", crate::docs::code(&event.subject));
     let mut methods: Vec<(&SubjectField, Vec<Literal>)> = Vec::new();
     for (index, field) in event.fields().enumerate() {
         let index = Literal::usize_unsuffixed(index);

@@ -22,6 +22,24 @@ impl ::subwire::__codegen::prost::Name for Echo {
 }
 
 #[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+/// With what rustdoc reads as code and as a link.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::subwire::__codegen::prost::Message)]
+#[prost(prost_path = "::subwire::__codegen::prost")]
+pub struct Odd {}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+impl ::subwire::__codegen::prost::Name for Odd {
+    const NAME: &'static str = "Odd";
+    const PACKAGE: &'static str = "golden.names.v1";
+    fn full_name() -> ::subwire::__codegen::prost::alloc::string::String {
+        "golden.names.v1.Odd".into()
+    }
+    fn type_url() -> ::subwire::__codegen::prost::alloc::string::String {
+        "type.googleapis.com/golden.names.v1.Odd".into()
+    }
+}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
 /// Takes the name of a filter.
 #[derive(Clone, PartialEq, Eq, Hash, ::subwire::__codegen::prost::Message)]
 #[prost(prost_path = "::subwire::__codegen::prost")]
@@ -522,6 +540,45 @@ impl EchoEventFilter2 {
 #[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
 impl ::core::convert::From<EchoEventFilter2> for ::subwire::__codegen::Filter<Echo> {
     fn from(filter: EchoEventFilter2) -> Self {
+        filter.0
+    }
+}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+impl ::subwire::__codegen::Event for Odd {
+    const INFO: &'static ::subwire::__codegen::EventInfo = &::subwire::__codegen::EventInfo {
+        name: "golden.names.v1.Odd",
+        subject: "odd.`.``.[x].|b|`",
+        pieces: &[::subwire::__codegen::Piece::Text("odd.`.``.[x].|b|`")],
+        stream: ::core::option::Option::None,
+        id: ::core::option::Option::None,
+        escape: false,
+        description: "With what rustdoc reads as code and as a link.",
+    };
+    fn fields(&self, _: &mut ::subwire::__codegen::EventFields<'_>) {}
+    fn id(&self) -> ::core::option::Option<&str> {
+        ::core::option::Option::None
+    }
+}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+/// Which [`Odd`]s: a field that is not given may have any value.
+///
+/// Their subjects: ``` odd.`.``.[x].|b|` ```
+#[derive(Debug, Clone, Default)]
+pub struct OddFilter(::subwire::__codegen::Filter<Odd>);
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+impl OddFilter {
+    /// All of them.
+    pub fn new() -> Self {
+        Self(::subwire::__codegen::Filter::new())
+    }
+}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+impl ::core::convert::From<OddFilter> for ::subwire::__codegen::Filter<Odd> {
+    fn from(filter: OddFilter) -> Self {
         filter.0
     }
 }
