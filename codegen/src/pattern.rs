@@ -35,7 +35,9 @@ impl Pattern {
         if text.contains(',') {
             let each: Vec<_> = text.split(',').filter(|one| !one.is_empty()).map(|one| format!("{one:?}")).collect();
             let instead = if each.is_empty() { "\"orders.>\"".to_owned() } else { each.join(", ") };
-            return Err(format!("`{quoted}` has a `,`, and a list has each subject on its own; write `[{instead}]`"));
+            return Err(format!(
+                "`{quoted}` has a `,`; write one subject, or `[{instead}]` where there may be several"
+            ));
         }
         if let Some(token) = tokens.iter().find(|token| token.contains(['{', '}'])) {
             return Err(format!("`{token}` in `{quoted}` is a field, and only events have fields; write `*`"));

@@ -87,12 +87,15 @@ fn pairs(token: &str) -> bool {
 
 fn literal(token: &str) -> Result<Piece<'_>, String> {
     let quoted = token.escape_debug();
-    match token.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '*' | '>' | '%')) {
+    match token.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '*' | '>' | '%' | ',')) {
         None => Ok(Piece::Literal(token)),
         Some('*' | '>') => {
             Err(format!("`{quoted}` is a wildcard, and an event goes to one subject; write `{{field}}` or text"))
         }
         Some('%') => Err(format!("`{quoted}` has a `%`, which is kept for escapes; write letters and digits")),
+        Some(',') => Err(format!(
+            "`{quoted}` has a `,`, with which no stream or consumer could name it; write letters, digits, `_` and `-`",
+        )),
         Some(c) => {
             let c = c.escape_debug();
             Err(format!("`{quoted}` has `{c}`, which is not legal in a subject; write letters, digits, `_` and `-`"))
@@ -147,6 +150,7 @@ mod tests {
             ("a.*", "write `{field}` or text"),
             ("a.b c", "write letters, digits, `_` and `-`"),
             ("a.100%", "write letters and digits"),
+            ("a.b,c", "write letters, digits, `_` and `-`"),
             ("svc.a", "write `own` as the first token"),
             ("$SYS.a", "write `own`"),
             ("_INBOX.a", "write `own`"),
