@@ -99,6 +99,13 @@ impl Names {
                 }
             };
             let name = naming::snake(field.name());
+            if name.starts_with("r#") && maps_to_enum(&field) {
+                let problem = format!(
+                    "`{}` is a keyword in Rust, of which prost makes no methods for a map of enums; write another name",
+                    field.name(),
+                );
+                report.add(&file, field.path(), "NAME_IDENTIFIER", problem);
+            }
             if self.take(&scope, &name, field.full_name(), &file, field.path(), report) {
                 for method in accessors(&field, name) {
                     self.take(&methods, &method, field.full_name(), &file, field.path(), report);
@@ -222,16 +229,20 @@ impl Constants {
     }
 }
 
+/// Whether the field is a map whose values are of an enum.
+fn maps_to_enum(field: &FieldDescriptor) -> bool {
+    let kind = field.kind();
+    let value = kind.as_message().filter(|_| field.is_map()).and_then(|entry| entry.get_field(2));
+    value.is_some_and(|value| matches!(value.kind(), Kind::Enum(_)))
+}
+
 /// The methods that prost makes for a field outside of a oneof, by the field's name in Rust.
 fn accessors(field: &FieldDescriptor, name: String) -> Vec<String> {
     let plain = name.trim_start_matches("r#").to_owned();
     let with = |prefix: &str| format!("{prefix}_{plain}");
     let kind = field.kind();
-    if field.is_map() {
-        let value = kind.as_message().and_then(|entry| entry.get_field(2)).map(|value| value.kind());
-        return if matches!(value, Some(Kind::Enum(_))) { vec![with("get"), with("insert")] } else { Vec::new() };
-    }
     match kind {
+        _ if maps_to_enum(field) => vec![with("get"), with("insert")],
         Kind::Enum(_) if field.is_list() => vec![with("push"), name],
         Kind::Enum(_) => vec![with("set"), name],
         Kind::Message(_) => Vec::new(),

@@ -137,6 +137,86 @@ impl ::subwire::__codegen::prost::Name for Type {
 }
 
 #[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+/// Fields of every kind, whose names are keywords.
+#[derive(Clone, PartialEq, ::subwire::__codegen::prost::Message)]
+#[prost(prost_path = "::subwire::__codegen::prost")]
+pub struct Kinds {
+    /// `type`
+    #[prost(map = "string, message", tag = "1")]
+    pub r#type: ::std::collections::HashMap<
+        ::subwire::__codegen::prost::alloc::string::String,
+        Self_,
+    >,
+    /// `match`
+    #[prost(map = "int32, bytes", tag = "2")]
+    pub r#match: ::std::collections::HashMap<
+        i32,
+        ::subwire::__codegen::prost::bytes::Bytes,
+    >,
+    /// `self`
+    #[prost(map = "string, string", tag = "3")]
+    pub self_: ::std::collections::HashMap<
+        ::subwire::__codegen::prost::alloc::string::String,
+        ::subwire::__codegen::prost::alloc::string::String,
+    >,
+    /// `mod`
+    #[prost(enumeration = "Mod", repeated, tag = "4")]
+    pub r#mod: ::subwire::__codegen::prost::alloc::vec::Vec<i32>,
+    /// `fn`
+    #[prost(enumeration = "Mod", optional, tag = "5")]
+    pub r#fn: ::core::option::Option<i32>,
+    /// `enum`
+    #[prost(enumeration = "Mod", tag = "6")]
+    pub r#enum: i32,
+    /// `ref`
+    #[prost(message, repeated, tag = "7")]
+    pub r#ref: ::subwire::__codegen::prost::alloc::vec::Vec<Self_>,
+    /// `crate`
+    #[prost(map = "string, enumeration(Mod)", tag = "8")]
+    pub crate_: ::std::collections::HashMap<
+        ::subwire::__codegen::prost::alloc::string::String,
+        i32,
+    >,
+    /// `super`
+    #[prost(enumeration = "Mod", repeated, tag = "9")]
+    pub super_: ::subwire::__codegen::prost::alloc::vec::Vec<i32>,
+    /// `in`
+    #[prost(string, optional, tag = "10")]
+    pub r#in: ::core::option::Option<::subwire::__codegen::prost::alloc::string::String>,
+    /// `move`
+    #[prost(oneof = "kinds::Move", tags = "11, 12")]
+    pub r#move: ::core::option::Option<kinds::Move>,
+}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+/// Nested message and enum types in `Kinds`.
+pub mod kinds {
+    /// `move`
+    #[derive(Clone, PartialEq, Eq, Hash, ::subwire::__codegen::prost::Oneof)]
+    #[prost(prost_path = "::subwire::__codegen::prost")]
+    pub enum Move {
+        /// `if`
+        #[prost(enumeration = "super::Mod", tag = "11")]
+        If(i32),
+        /// `else`
+        #[prost(bytes, tag = "12")]
+        Else(::subwire::__codegen::prost::bytes::Bytes),
+    }
+}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
+impl ::subwire::__codegen::prost::Name for Kinds {
+    const NAME: &'static str = "Kinds";
+    const PACKAGE: &'static str = "golden.type.v1";
+    fn full_name() -> ::subwire::__codegen::prost::alloc::string::String {
+        "golden.type.v1.Kinds".into()
+    }
+    fn type_url() -> ::subwire::__codegen::prost::alloc::string::String {
+        "type.googleapis.com/golden.type.v1.Kinds".into()
+    }
+}
+
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all)]
 /// `mod`
 #[derive(
     Clone,
