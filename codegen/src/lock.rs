@@ -168,8 +168,11 @@ impl<'a> Line<'a> {
         let known = || packages.iter().filter(around).max_by_key(|package| package.len()).copied();
         let version = match self.attribute("package").or_else(known) {
             Some(package) => package.rsplit('.').next().and_then(Version::parse),
-            // A package that is gone: its version comes before what is in it.
-            None => self.name.split(['.', '/']).find_map(Version::parse),
+            // A package that is gone: it ends before the first name of a type, which has a capital.
+            None => {
+                let is_small = |part: &&str| part.starts_with(|c: char| c.is_ascii_lowercase());
+                self.name.split(['.', '/']).take_while(is_small).filter_map(Version::parse).last()
+            }
         };
         version.is_none_or(|version| version.pre.is_none())
     }

@@ -167,7 +167,7 @@ fn what_is_called_like_a_beta_version_is_promised_all_the_same() {
 #[test]
 fn a_package_that_is_gone_was_promised_unless_it_was_alpha_or_beta() {
     let body = "message Key { string v1 = 1; string v1beta1 = 2; }";
-    for (version, count) in [("v1", 2), ("v1beta1", 0)] {
+    for (version, count) in [("v1", 2), ("v1beta1", 0), ("v1beta1.v1", 2), ("v1.v1beta1", 0), ("v1beta1.more.v1", 2)] {
         let broken = lock::check(&lock::render(&schema(version, body)), &schema("v2", body));
         assert_eq!(broken.len(), count, "{version}: {broken:?}");
     }
