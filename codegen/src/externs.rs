@@ -178,3 +178,73 @@ impl Externs {
         paths.find_map(|(path, rust)| (path == proto).then_some(rust.as_str()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    use syn::Item;
+
+    use super::*;
+
+    fn cargo(arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO")).args(arguments).output().expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Where the source of prost-types is.
+    fn prost_types() -> PathBuf {
+        // Packages of other platforms may be on the network only.
+        let about = cargo(&["-vV"]);
+        let host = about.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+        let metadata = cargo(&["metadata", "--format-version=1", "--offline", "--filter-platform", host]);
+        let manifests = metadata.split("\"manifest_path\":\"").filter_map(|rest| rest.split('"').next());
+        let is_its =
+            |folder: &Path| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("prost-types"));
+        let mut folders = manifests.filter_map(|manifest| Path::new(manifest).parent());
+        folders.find(|folder| is_its(folder)).expect("the package").join("src")
+    }
+
+    /// The messages and enums of a source file, which `module` is made of.
+    fn types(source: &Path, module: &str) -> Vec<String> {
+        let code = syn::parse_file(&fs::read_to_string(source).expect("a source")).expect("code");
+        let mut open: Vec<(String, Item)> = code.items.into_iter().map(|item| (module.to_owned(), item)).collect();
+        let mut found = Vec::new();
+        while let Some((module, item)) = open.pop() {
+            match item {
+                Item::Struct(item) => found.push(format!("{module}::{}", item.ident)),
+                Item::Enum(item) if !is_oneof(&item) => found.push(format!("{module}::{}", item.ident)),
+                Item::Mod(item) => {
+                    let inner = format!("{module}::{}", item.ident);
+                    let items = item.content.map(|(_, items)| items).unwrap_or_default();
+                    open.extend(items.into_iter().map(|item| (inner.clone(), item)));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn is_oneof(item: &syn::ItemEnum) -> bool {
+        item.attrs.iter().any(|attr| quote::quote!(#attr).to_string().contains("Oneof"))
+    }
+
+    #[test]
+    fn the_runtime_has_these_types_and_no_others() {
+        let prost = prost_types();
+        let details = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src/details.rs");
+        let real = [
+            types(&prost.join("protobuf.rs"), PROST_TYPES),
+            types(&prost.join("compiler.rs"), &format!("{PROST_TYPES}::compiler")),
+            types(&details, DETAILS),
+        ];
+        let real: BTreeSet<String> = real.into_iter().flatten().collect();
+        let externs = Externs::new(&[]);
+        let listed: BTreeSet<String> = RUNTIME.iter().filter_map(|name| externs.find(name)).collect();
+        assert_eq!(listed, real);
+    }
+}
