@@ -158,10 +158,13 @@ impl WorkerBuilder {
     /// `PERMISSION_DENIED`, `UNAVAILABLE` when the bus is closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let mut running = self.start().await?;
-        tokio::select! {
-            () = shutdown => running.stop().await,
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
             ended = running.ended() => ended,
-        }
+        };
+        // Its backstop may have ended, and it goes on.
+        let stopped = running.stop().await;
+        ended.and(stopped)
     }
 
     /// Begins to work. The consumer is made by its spec if there is none.

@@ -134,7 +134,7 @@ impl Core {
         // What it would have done is dropped here, and need not be shared between threads.
         let Job { delivery, key, mut permit, held, .. } = job;
         let comes_again = self.settle(&delivery, verdict, &mut permit).await;
-        self.over(key, delivery.sequence(), comes_again);
+        self.over(key, &delivery, comes_again);
         drop(held);
     }
 
@@ -144,7 +144,7 @@ impl Core {
         // What was never in hand cannot have come again.
         let again = job.held.as_ref().and_then(|_| job.delivery.end());
         done.add(again.as_deref().unwrap_or(job.delivery.delivered()));
-        self.over(job.key, job.delivery.sequence(), None);
+        self.over(job.key, &job.delivery, None);
     }
 
     fn note(&self, verdict: &Verdict, took: Duration) {
@@ -153,10 +153,10 @@ impl Core {
         self.board.count(verdict);
     }
 
-    fn over(&self, key: Option<u64>, sequence: u64, comes_again: Option<Duration>) {
+    fn over(&self, key: Option<u64>, delivery: &Delivery, comes_again: Option<Duration>) {
         if let Some(lanes) = &self.lanes {
             if let Some(after) = comes_again {
-                lanes.comes_again(key, sequence, after);
+                lanes.comes_again(key, delivery.place(), after);
             }
             lanes.over(key);
         }
@@ -239,7 +239,10 @@ impl Core {
     }
 
     async fn ack(&self, delivery: &Delivery, ack: Ack) {
-        let again = delivery.end();
+        let again = match ack {
+            Ack::Retry(_) => delivery.give_back(),
+            _ => delivery.end(),
+        };
         let delivered = again.as_deref().unwrap_or(delivery.delivered());
         if let Err(status) = self.streams.ack(delivered, ack).await {
             unsaid(delivery, &status);

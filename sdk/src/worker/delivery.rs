@@ -32,6 +32,8 @@ struct State {
     again: Option<Box<Delivered>>,
     /// The broker has been told what became of it, or will be in a moment.
     is_over: bool,
+    /// It was given back: what comes now is another attempt.
+    is_given_back: bool,
 }
 
 /// What all deliveries of a worker share.
@@ -125,14 +127,29 @@ impl Delivery {
         &self.0.delivered
     }
 
+    /// Whether both speak of the same attempt.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What tells it from every other message of the consumer, also of a stream that was made anew.
     pub(super) fn place(&self) -> Place {
         Place::of(&self.0.delivered)
     }
 
-    /// It was handed out again: that one's ticket is good when this one's is not any more.
-    pub(super) fn came_again(&self, delivered: Delivered) {
-        self.state().again = Some(Box::new(delivered));
+    /// It was handed out again, before it was given back: that one's ticket is good when this one's is not any more.
+    pub(super) fn came_again(&self, delivered: &Delivered) -> bool {
+        let mut state = self.state();
+        if !state.is_given_back {
+            state.again = Some(Box::new(delivered.clone()));
+        }
+        !state.is_given_back
+    }
+
+    /// As [`end`](Self::end), for what is to come again.
+    pub(super) fn give_back(&self) -> Option<Box<Delivered>> {
+        self.state().is_given_back = true;
+        self.end()
     }
 
     /// By what its end is told. From now on nobody says that it is being worked on: said too late, that

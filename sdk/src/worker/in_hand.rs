@@ -28,8 +28,9 @@ pub(super) struct InHand {
 impl InHand {
     /// Notes a message, until the guard is dropped.
     pub(super) fn hold(self: &Arc<Self>, delivery: &Delivery) -> Held {
-        let held = Held { in_hand: self.clone(), place: delivery.place(), bytes: delivery.bytes() };
-        let before = self.lock().insert(held.place, delivery.clone());
+        let held = Held { in_hand: self.clone(), delivery: delivery.clone(), bytes: delivery.bytes() };
+        // Of an attempt that was given back and is not forgotten yet, nobody need know any more.
+        let before = self.lock().insert(delivery.place(), delivery.clone());
         if before.is_none() {
             self.count.fetch_add(1, Ordering::AcqRel);
         }
@@ -44,9 +45,7 @@ impl InHand {
             return false;
         }
         let all = self.lock();
-        let Some(delivery) = all.get(&Place::of(delivered)) else { return false };
-        delivery.came_again(delivered.clone());
-        true
+        all.get(&Place::of(delivered)).is_some_and(|delivery| delivery.came_again(delivered))
     }
 
     /// All of them.
@@ -83,16 +82,75 @@ impl InHand {
 /// A message in hand.
 pub(super) struct Held {
     in_hand: Arc<InHand>,
-    place: Place,
+    delivery: Delivery,
     pub(super) bytes: usize,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.in_hand.lock().remove(&self.place).is_some() {
+        let (mut all, place) = (self.in_hand.lock(), self.delivery.place());
+        if all.get(&place).is_some_and(|delivery| delivery.is(&self.delivery)) {
+            all.remove(&place);
             self.in_hand.count.fetch_sub(1, Ordering::AcqRel);
         }
+        drop(all);
         self.in_hand.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         self.in_hand.less.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        Bus,
+        bus::{Message, Subject},
+        jetstream::{AckPolicy, Action, ConsumerSpec, JetStream, Pull, StreamSpec},
+        worker::delivery::Life,
+    };
+
+    /// The same message, handed out for the first time and once more.
+    async fn handed_out_twice() -> [Delivered; 2] {
+        let streams = JetStream::new(&Bus::memory());
+        streams.create_stream(&StreamSpec::new("S", ["s"])).await.expect("created");
+        let consumer = ConsumerSpec { ack: AckPolicy::Explicit, ..ConsumerSpec::new("S", "c") };
+        streams.put_consumer(&consumer, Action::Create).await.expect("created");
+        let message = Message::new(Subject::from_static("s"), "x");
+        streams.publish(message).await.expect("sent").await.expect("stored");
+        let pull = Pull { messages: 1, bytes: 1_000 };
+        let mut deliveries = streams.pull("S", "c", pull).await.expect("a consumer");
+        let first = deliveries.next().await.expect("one").expect("read");
+        let again = Delivered { attempt: 2, ..first.clone() };
+        assert!(again.time > SystemTime::UNIX_EPOCH);
+        [first, again]
+    }
+
+    fn delivery(delivered: Delivered) -> Delivery {
+        let life = Life { abort: CancellationToken::new(), attempts: None };
+        Delivery::new(delivered, &Arc::new(life))
+    }
+
+    #[tokio::test]
+    async fn what_comes_again_is_known_until_it_is_given_back() {
+        let [first, again] = handed_out_twice().await;
+        let in_hand = Arc::new(InHand::default());
+        let first = delivery(first);
+        let held = in_hand.hold(&first);
+        assert!(in_hand.has(&again));
+        // Its ticket is the one that is good.
+        assert_eq!(first.give_back().map(|again| again.attempt), Some(2));
+        assert!(!in_hand.has(&again), "this is another attempt");
+
+        // That one is in hand also when the guard of the first one is dropped late.
+        let second = delivery(again.clone());
+        let held_again = in_hand.hold(&second);
+        drop(held);
+        assert!(in_hand.has(&again) && in_hand.count() == 1);
+        drop(held_again);
+        assert!(in_hand.count() == 0 && in_hand.is_below(1));
     }
 }

@@ -210,7 +210,7 @@ impl Intake {
             Admitted::Full(job) => {
                 let after = core.retry.delay(job.delivery.attempt(), None);
                 // First this, so that those behind it do not overtake it.
-                lanes.comes_again(job.key, job.delivery.sequence(), after);
+                lanes.comes_again(job.key, job.delivery.place(), after);
                 self.tasks.spawn(core.clone().no_room(job, after));
                 None
             }

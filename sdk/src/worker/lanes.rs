@@ -9,7 +9,7 @@ use std::{
 use foldhash::fast::RandomState;
 use tokio::{sync::Notify, time::Instant};
 
-use super::job::Job;
+use super::{delivery::Place, job::Job};
 
 /// Messages of one key, one after another, in the order of the stream.
 ///
@@ -37,9 +37,9 @@ struct State {
 #[derive(Default)]
 struct Lane {
     running: bool,
-    waiting: BTreeMap<u64, Job>,
+    waiting: BTreeMap<Place, Job>,
     /// Those that will come again, and until when that is believed.
-    expected: BTreeMap<u64, Instant>,
+    expected: BTreeMap<Place, Instant>,
 }
 
 /// What becomes of a message that has arrived.
@@ -60,12 +60,12 @@ impl Lanes {
     /// Lets a message in. Without a key it is always its turn.
     pub(super) fn admit(&self, job: Job) -> Admitted {
         let Some(key) = job.key else { return Admitted::Now(job) };
-        let sequence = job.delivery.sequence();
+        let place = job.delivery.place();
         let mut state = self.lock();
         let State { lanes, bytes, .. } = &mut *state;
         let lane = lanes.entry(key).or_default();
-        lane.expected.remove(&sequence);
-        if lane.is_next(sequence) {
+        lane.expected.remove(&place);
+        if lane.is_next(place) {
             lane.running = true;
             return Admitted::Now(job);
         }
@@ -75,15 +75,20 @@ impl Lanes {
             return Admitted::Full(job);
         }
         *bytes += size;
-        lane.waiting.insert(sequence, job);
+        lane.waiting.insert(place, job);
         Admitted::Later
     }
 
     /// A message was handed back, or is to be tried again: those behind it wait for it.
-    pub(super) fn comes_again(&self, key: Option<u64>, sequence: u64, after: Duration) {
+    pub(super) fn comes_again(&self, key: Option<u64>, place: Place, after: Duration) {
         let Some(key) = key else { return };
         let until = Instant::now() + after + self.patience;
-        self.lock().lanes.entry(key).or_default().expected.insert(sequence, until);
+        let mut state = self.lock();
+        let lane = state.lanes.entry(key).or_default();
+        // Unless it has come already.
+        if !lane.waiting.contains_key(&place) {
+            lane.expected.insert(place, until);
+        }
     }
 
     /// One that was running is over; to be called after [`comes_again`](Self::comes_again).
@@ -187,8 +192,8 @@ impl State {
     /// Calls the next one of a key, if it is its turn. Says whether something can begin.
     fn go_on(&mut self, key: u64) -> bool {
         let Some(lane) = self.lanes.get_mut(&key) else { return false };
-        if let Some((sequence, _)) = lane.waiting.first_key_value()
-            && lane.is_next(*sequence)
+        if let Some((place, _)) = lane.waiting.first_key_value()
+            && lane.is_next(*place)
             && let Some((_, job)) = lane.waiting.pop_first()
         {
             lane.running = true;
@@ -205,8 +210,8 @@ impl State {
 
 impl Lane {
     /// Whether nobody before this one is running, waits, or will come again.
-    fn is_next(&self, sequence: u64) -> bool {
-        let first = |key: Option<&u64>| key.is_none_or(|first| *first >= sequence);
+    fn is_next(&self, place: Place) -> bool {
+        let first = |key: Option<&Place>| key.is_none_or(|first| *first >= place);
         !self.running && first(self.waiting.keys().next()) && first(self.expected.keys().next())
     }
 }

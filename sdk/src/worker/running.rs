@@ -31,8 +31,9 @@ impl RunningWorker {
     /// What the worker had ended with before.
     pub async fn stop(mut self) -> Result<()> {
         self.draining.cancel();
+        let backstop = self.backstop.take();
         let ended = self.ended().await;
-        if let Some(backstop) = self.backstop.take()
+        if let Some(backstop) = backstop
             && let Err(status) = Box::pin(backstop.stop()).await
         {
             tracing::debug!(%status, "what the broker has given up on was not swept any more");
@@ -43,12 +44,25 @@ impl RunningWorker {
     /// Waits until it ends by itself. Cancel-safe.
     ///
     /// # Errors
-    /// Why it cannot go on.
+    /// Why it cannot go on, or why its backstop cannot.
     pub async fn ended(&mut self) -> Result<()> {
-        match self.task.join_next().await {
-            Some(Ok(ended)) => ended,
-            Some(Err(error)) => Err(Status::internal("a worker broke down").with_source(error)),
-            None => Ok(()),
+        let swept = async {
+            match &mut self.backstop {
+                Some(backstop) => Box::pin(backstop.ended()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = self.task.join_next() => match ended {
+                Some(Ok(ended)) => ended,
+                Some(Err(error)) => Err(Status::internal("a worker broke down").with_source(error)),
+                None => Ok(()),
+            },
+            ended = swept => {
+                self.backstop = None;
+                ended.map_err(|status| status.with_context("the backstop of a worker"))
+            }
         }
     }
 }

@@ -39,3 +39,24 @@ async fn what_kills_its_worker_each_time_is_set_aside_in_the_end(broker: Broker)
     stopped(worker).await;
     assert_eq!((book.attempts(1), broker.letters().await.len()), (vec![1], 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_backstop_cannot_go_on_ends() {
+    let permissions = r#"authorization: { users: [
+        { user: ann, password: s3cret, permissions: {
+            publish: { deny: ["$JS.API.CONSUMER.MSG.NEXT.dead-letter-advisories.>"] } } }
+    ] }"#;
+    let server = NatsServer::builder().jetstream().config(permissions).start().await.expect("a server");
+    let options = subwire::bus::NatsOptions::new(server.url()).user_and_password("ann", "s3cret");
+    let bus = Bus::nats(options).await.expect("connected");
+    let broker = Broker { bus, server: Some(server) }.with_streams().await;
+    let (pen, mut book) = Book::new();
+    let mut worker = started(scribe(&broker, &impatient(), pen).backstop()).await;
+    let status = within("an end", worker.ended()).await.expect_err("it may not read the advisories");
+    assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+    assert!(status.message().starts_with("the backstop of a worker"), "{status:?}");
+    // What it has is done all the same.
+    broker.publish([1]).await;
+    assert_eq!(book.next().await.value, 1);
+    stopped(worker).await;
+}
