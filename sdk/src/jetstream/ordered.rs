@@ -351,6 +351,10 @@ async fn again(
         && let Some(next) = found(streams, spec, mark, newest).await?
         && (mark.one_by_one || !next.is_readable)
     {
+        if !next.is_readable {
+            let sequence = next.stored.sequence;
+            tracing::warn!(stream = spec.stream, sequence, "a message is shown as far as it can be made out");
+        }
         mark.one_by_one |= newest;
         let origin = Arc::new(Origin { stream: spec.stream.as_str().into(), consumer: "".into() });
         return Ok((mark, Next::Found(Box::new(next.deliver(&origin)))));

@@ -366,8 +366,11 @@ impl Deliveries {
             State::Searching(search) => {
                 match ready!(search.as_mut().poll(cx)) {
                     Ok(found) => self.found.extend(self.search.end(found, &self.origin)),
+                    Err(status) if status.code() == Code::PermissionDenied => {
+                        tracing::warn!(%status, stream = &*self.origin.stream, "what has ended a connection cannot be looked for");
+                    }
                     // The next connection that is lost is another reason to look.
-                    Err(status) => tracing::debug!(%status, "what has ended a connection cannot be looked for"),
+                    Err(status) => tracing::debug!(%status, "what has ended a connection is not looked for"),
                 }
                 self.state = State::Flowing;
                 self.flow();
