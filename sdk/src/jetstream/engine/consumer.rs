@@ -295,9 +295,15 @@ impl Consumer {
         false
     }
 
-    /// Whether it has not done with the message yet.
+    /// Whether it has not done with the message yet. What its filter leaves out it does not need, also while
+    /// it is out.
     pub(super) fn needs(&self, sequence: u64, subject: u32) -> bool {
-        self.is_ahead(sequence, subject) || self.pending.has(sequence)
+        self.wants.has(subject) && (self.is_ahead(sequence, subject) || self.pending.has(sequence))
+    }
+
+    /// Whether it has handed out the message, or passed it over, and it is out no more.
+    pub(super) fn has_done(&self, sequence: u64, subject: u32) -> bool {
+        self.wants.has(subject) && sequence <= self.delivered && !self.pending.has(sequence)
     }
 
     /// Whether it wants the message and has not handed it out.

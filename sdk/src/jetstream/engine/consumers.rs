@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Result,
-    jetstream::{Action, ConsumerInfo, ConsumerSpec, Deliver, Origin, ReplayPolicy, error::number},
+    jetstream::{Action, ConsumerInfo, ConsumerSpec, Deliver, Origin, ReplayPolicy, Retention, error::number},
 };
 
 impl Consumer {
@@ -149,10 +149,15 @@ impl State {
         let wants = Wants::new(&spec.filters, &self.store.subjects);
         let Some(consumer) = self.consumers.get_mut(place) else { return Ok(()) };
         rules::consumer_change(&consumer.spec, &spec)?;
+        let refilters = consumer.spec.filters != spec.filters;
+        let floor = consumer.floor;
         consumer.wants = wants;
         consumer.spec = spec;
         // There may be room for more now.
         consumer.readers.wake_all(&mut self.wakes);
+        if refilters && self.spec.retention == Retention::Interest {
+            self.settle_from(floor);
+        }
         let Some(consumer) = self.consumers.get(place) else { return Ok(()) };
         let unseen = self.unseen(consumer);
         if let Some(consumer) = self.consumers.get_mut(place) {

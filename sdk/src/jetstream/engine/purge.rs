@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Result,
-    jetstream::{Get, Purge, StoredMessage, StreamSpec, error::number},
+    jetstream::{Get, Purge, Retention, StoredMessage, StreamSpec, error::number},
 };
 
 impl State {
@@ -81,11 +81,28 @@ impl State {
         subjects
     }
 
+    /// Takes out what consumers have done with. What none of them ever got stays, as on the server, where each
+    /// says again what it has acknowledged, unless it begins behind the end; without any consumer nothing does.
+    fn settle_done(&mut self) {
+        let end = self.store.log.last();
+        let is_done = |view: &View<'_>| {
+            let mut consumers = self.consumers.iter().filter(|consumer| consumer.floor <= end);
+            consumers.any(|consumer| consumer.has_done(view.sequence, view.entry.subject))
+        };
+        let views = self.store.log.from(0).filter(|view| self.consumers.is_empty() || is_done(view));
+        let sequences: Vec<_> = views.map(|view| view.sequence).collect();
+        sequences.into_iter().for_each(|sequence| self.settle(sequence));
+    }
+
     /// Makes the stream another.
     pub(super) fn change(&mut self, spec: StreamSpec) {
         self.store.subjects.keep_places(keeps_places(&spec), &self.store.log);
         self.republish = spec.republish.as_ref().and_then(Republisher::new);
+        let begins_to_ask = spec.retention == Retention::Interest && self.spec.retention != Retention::Interest;
         self.spec = spec;
+        if begins_to_ask {
+            self.settle_done();
+        }
         // In the order of the server: what the stream as a whole drops, its subjects need not.
         self.discard_oldest();
         let subjects: Vec<_> = self.store.subjects.iter().map(|(_, number)| number).collect();

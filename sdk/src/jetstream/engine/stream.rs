@@ -203,6 +203,12 @@ impl State {
         }
     }
 
+    /// The same for everything in this place and after it.
+    pub(super) fn settle_from(&mut self, place: u64) {
+        let sequences: Vec<_> = self.store.log.from(place).map(|view| view.sequence).collect();
+        sequences.into_iter().for_each(|sequence| self.settle(sequence));
+    }
+
     /// Takes a message out.
     pub(super) fn remove(&mut self, sequence: u64) -> bool {
         let Some(entry) = self.store.remove(sequence) else { return false };
@@ -245,9 +251,7 @@ impl State {
             if self.spec.retention == Retention::Interest {
                 // As on the server: only what this consumer might have acknowledged yet, while there is
                 // another one.
-                let from = if self.consumers.is_empty() { 0 } else { consumer.floor };
-                let sequences: Vec<_> = self.store.log.from(from).map(|view| view.sequence).collect();
-                sequences.into_iter().for_each(|sequence| self.settle(sequence));
+                self.settle_from(if self.consumers.is_empty() { 0 } else { consumer.floor });
             }
         }
     }

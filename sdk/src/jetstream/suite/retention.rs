@@ -14,6 +14,10 @@ on_both! {
     what_everybody_has_acknowledged_goes,
     a_reader_that_acknowledges_nothing_has_done_with_what_it_got,
     a_consumer_that_goes_takes_its_interest_along,
+    a_narrower_filter_takes_its_interest_along,
+    what_is_out_is_wanted_by_the_filter_alone,
+    a_stream_of_limits_may_become_one_of_interest,
+    what_nobody_got_stays_when_a_stream_becomes_one_of_interest,
     what_was_tried_too_often_stays,
     a_work_queue_drops_what_is_done_or_given_up,
     a_work_queue_waits_for_a_consumer,
@@ -83,6 +87,83 @@ async fn a_consumer_that_goes_takes_its_interest_along(fixture: Fixture) {
     fixture.becomes("S", (1, 1, 2)).await;
     fixture.streams.delete_consumer("S", "a").await.expect("it is deleted");
     fixture.becomes("S", (0, 3, 2)).await;
+}
+
+async fn refilter(fixture: &Fixture, spec: &ConsumerSpec) {
+    fixture.streams.put_consumer(spec, Action::Update).await.expect("it is changed");
+}
+
+async fn a_narrower_filter_takes_its_interest_along(fixture: Fixture) {
+    interest(&fixture).await;
+    fixture.consumer(&ConsumerSpec::new("S", "c")).await;
+    fixture.consumer(&filtered("S", "b", "s.b")).await;
+    fixture.put_all(&["s.a", "s.b", "s.c", "s.a"]).await;
+    refilter(&fixture, &filtered("S", "c", "s.a")).await;
+    fixture.becomes("S", (3, 1, 4)).await;
+    assert_eq!(fixture.consumer_info("S", "c").await.pending, 2);
+    refilter(&fixture, &filtered("S", "c", "s.b")).await;
+    fixture.becomes("S", (1, 2, 4)).await;
+    refilter(&fixture, &filtered("S", "b", "s.c")).await;
+    fixture.read("S", "c").await.done().await;
+    fixture.becomes("S", (0, 5, 4)).await;
+}
+
+async fn what_is_out_is_wanted_by_the_filter_alone(fixture: Fixture) {
+    interest(&fixture).await;
+    fixture.consumer(&ConsumerSpec::new("S", "c")).await;
+    fixture.put_all(&["s.a", "s.b", "s.a"]).await;
+    let mut reader = fixture.read("S", "c").await;
+    let one = reader.next().await;
+    assert_eq!(reader.places(2).await, [2, 3]);
+    refilter(&fixture, &filtered("S", "c", "s.a")).await;
+    fixture.becomes("S", (2, 1, 3)).await;
+    reader.ack(&one, Ack::Done).await;
+    fixture.becomes("S", (1, 3, 3)).await;
+}
+
+async fn a_stream_of_limits_may_become_one_of_interest(fixture: Fixture) {
+    /// Consumers by their filters, and how much each has acknowledged.
+    type Consumers = &'static [(&'static str, usize)];
+    // And what is left then.
+    let cases: [(&str, Consumers, &[u64]); 6] = [
+        ("A", &[], &[]),
+        ("B", &[("s.a", 0)], &[1, 2, 3, 4]),
+        ("C", &[("s.a", 2)], &[2, 4]),
+        ("D", &[("s.a", 1), ("s.*", 0)], &[1, 2, 3, 4]),
+        ("E", &[("s.a", 1), ("s.*", 1)], &[2, 3, 4]),
+        ("F", &[("s.a", 2), ("s.*", 3)], &[4]),
+    ];
+    for (stream, consumers, left) in cases {
+        let spec = StreamSpec::new(stream, ["s.>"]);
+        fixture.stream(&spec).await;
+        fixture.put_all(&["s.a", "s.b", "s.a", "s.c"]).await;
+        for (name, (filter, done)) in ["one", "other"].into_iter().zip(consumers) {
+            fixture.consumer(&filtered(stream, name, filter)).await;
+            let mut reader = fixture.read(stream, name).await;
+            for _ in 0..*done {
+                reader.done().await;
+            }
+        }
+        let spec = StreamSpec { retention: Retention::Interest, ..spec };
+        fixture.streams.update_stream(&spec).await.expect("it is changed");
+        let places = || async { fixture.all(stream).await.into_iter().map(|(place, _)| place).collect::<Vec<_>>() };
+        eventually(left.to_vec(), places).await;
+        fixture.streams.delete_stream(stream).await.expect("it is deleted");
+    }
+}
+
+async fn what_nobody_got_stays_when_a_stream_becomes_one_of_interest(fixture: Fixture) {
+    fixture.plain().await;
+    fixture.consumer(&filtered("S", "c", "s.a")).await;
+    fixture.put_all(&["s.a", "s.a", "s.b"]).await;
+    let mut reader = fixture.read("S", "c").await;
+    reader.done().await;
+    reader.next().await;
+    // It wants the last one, and has gone past it.
+    refilter(&fixture, &filtered("S", "c", "s.*")).await;
+    let spec = StreamSpec { retention: Retention::Interest, ..fixture.info("S").await.spec };
+    fixture.streams.update_stream(&spec).await.expect("it is changed");
+    fixture.becomes("S", (2, 2, 3)).await;
 }
 
 async fn what_was_tried_too_often_stays(fixture: Fixture) {
