@@ -340,6 +340,7 @@ impl Consumer {
     pub(super) fn pass_over(&mut self, place: u64) {
         self.floor = self.floor.max(place);
         self.delivered = self.delivered.max(place);
+        self.next = self.next.max(place + 1);
     }
 
     /// A delivery is out no more; whether it was.

@@ -143,8 +143,10 @@ impl State {
         };
         if let Some(rollup) = rollup {
             // It replaces the others even where nobody wants it.
-            let subject = self.store.subjects.number(message.subject.as_str());
-            self.remove_where(|place, of| place < sequence && (rollup == Rollup::All || Some(of) == subject));
+            let subject = (rollup == Rollup::Subject).then_some(message.subject.as_str());
+            let number = subject.and_then(|subject| self.store.subjects.number(subject));
+            self.remove_where(|place, of| place < sequence && (subject.is_none() || Some(of) == number));
+            self.pass_over(subject);
         }
         if let Some(id) = id {
             self.dedup.last.push_str(id);
@@ -207,6 +209,5 @@ impl State {
         for sequence in sequences {
             self.remove(sequence);
         }
-        self.pass_over();
     }
 }

@@ -65,7 +65,7 @@ impl State {
             // The server goes on where it was told to begin, also where nothing has been yet.
             self.store.log.skip_to(purge.before.unwrap_or(0).saturating_sub(1));
         }
-        self.pass_over();
+        self.pass_over(purge.subject.as_deref());
         Ok(messages - self.store.log.messages())
     }
 

@@ -1,6 +1,7 @@
 //! [`Stream`]: one stream, behind its lock.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     fmt, mem,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -12,9 +13,11 @@ use super::{
     clock::{self, Clock, Nanos, nanos},
     consumer::Consumer,
     dedup::Dedup,
+    pattern,
     refusal::Refusal,
     republish::Republisher,
     store::Store,
+    wants::Wants,
 };
 use crate::{
     Result, Status,
@@ -218,11 +221,25 @@ impl State {
         true
     }
 
-    /// Consumers have done with what was before everything that is left.
-    pub(super) fn pass_over(&mut self) {
-        let before = self.store.log.first_sequence().saturating_sub(1);
+    /// Everything was purged, or this subject, which may have wildcards: consumers go on with what is left. As on
+    /// the server one that reads nothing else goes on with what is left of the subject, one that reads more with
+    /// what is left of the stream, and one that reads another stays where it is.
+    pub(super) fn pass_over(&mut self, purged: Option<&str>) {
+        let (first, end) = (self.store.log.first_sequence(), self.store.log.last() + 1);
+        let left = purged.map_or(first, |subject| {
+            let wants = Wants::new(&[Cow::Owned(subject.to_owned())], &self.store.subjects);
+            self.store.log.from(0).find(|view| wants.has(view.entry.subject)).map_or(end, |view| view.sequence)
+        });
         for consumer in &mut self.consumers {
-            consumer.pass_over(before);
+            let filters = &consumer.spec.filters;
+            let place = match purged {
+                None => first,
+                Some(_) if filters.is_empty() => first,
+                Some(subject) if filters.iter().all(|filter| pattern::covers(subject, filter)) => left,
+                Some(subject) if filters.iter().any(|filter| pattern::covers(filter, subject)) => first,
+                Some(_) => continue,
+            };
+            consumer.pass_over(place.saturating_sub(1));
         }
     }
 

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::fixture::{Fixture, kind, message, refusal, text};
+use super::fixture::{Fixture, asking, eventually, kind, message, refusal, text};
 use crate::{
     Code,
-    jetstream::{ConsumerSpec, Get, Purge, StreamSpec},
+    jetstream::{Action, ConsumerSpec, Get, Purge, StreamSpec},
     reason,
 };
 
 on_both! {
     everything_can_be_purged,
+    a_purge_moves_those_who_read_what_is_purged,
+    who_was_moved_by_a_purge_does_not_go_back,
     a_purge_can_spare,
     a_purge_can_begin_later_than_anything,
     a_purge_is_one_thing_or_the_other,
@@ -52,6 +54,60 @@ async fn everything_can_be_purged(fixture: Fixture) {
     assert_eq!(fixture.info("S").await.bytes, 0);
     assert_eq!(fixture.consumer_info("S", "c").await.pending, 0);
     assert_eq!(fixture.put("s.a", "").await, 6);
+    assert_eq!(fixture.read("S", "c").await.places(1).await, [6]);
+}
+
+async fn a_purge_moves_those_who_read_what_is_purged(fixture: Fixture) {
+    let subject = |subject: &str| Purge { subject: Some(subject.to_owned()), ..Purge::default() };
+    let (purge, roll) = (Ok::<_, &str>, Err);
+    // What is purged, and up to where consumers have come that read `FILTERS`.
+    const FILTERS: [&[&str]; 6] = [&[], &["s.a"], &["s.b"], &["s.*"], &["s.a", "s.b"], &["s.z"]];
+    let cases = [
+        (purge(Purge::default()), [5; 6]),
+        (purge(subject("s.a")), [1, 5, 0, 1, 1, 0]),
+        (purge(subject("s.b")), [0, 0, 5, 0, 0, 0]),
+        (purge(subject("s.z")), [0, 0, 0, 0, 0, 5]),
+        (purge(Purge { keep: Some(1), ..subject("s.a") }), [1, 3, 0, 1, 1, 0]),
+        (purge(Purge { before: Some(5), ..subject("s.a") }), [1, 5, 0, 1, 1, 0]),
+        (purge(Purge { keep: Some(1), ..subject("s.*") }), [4; 6]),
+        (purge(Purge { before: Some(3), ..Purge::default() }), [2; 6]),
+        (roll("sub"), [1, 5, 0, 1, 1, 0]),
+        (roll("all"), [5; 6]),
+    ];
+    for (stream, (purged, expected)) in ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"].into_iter().zip(cases) {
+        fixture.stream(&StreamSpec { allow_rollup: true, ..StreamSpec::new(stream, ["s.>"]) }).await;
+        fixture.put_all(&["s.a", "s.b", "s.c", "s.a", "s.b"]).await;
+        for (name, filters) in ["0", "1", "2", "3", "4", "5"].into_iter().zip(FILTERS) {
+            let filters = filters.iter().map(|filter| (*filter).into()).collect();
+            fixture.consumer(&ConsumerSpec { filters, ..ConsumerSpec::new(stream, name) }).await;
+        }
+        match &purged {
+            Ok(purge) => drop(fixture.streams.purge_stream(stream, purge).await.expect("it is purged")),
+            Err(roll) => drop(fixture.publish(asking("s.a", "Nats-Rollup", roll)).await.expect("it is stored")),
+        }
+        let progress = || async {
+            let mut progress = Vec::new();
+            for name in ["0", "1", "2", "3", "4", "5"] {
+                let info = fixture.consumer_info(stream, name).await;
+                progress.push((info.ack_floor, info.delivered));
+            }
+            (format!("{purged:?}"), progress)
+        };
+        let expected = expected.into_iter().map(|place| (place, place)).collect();
+        eventually((format!("{purged:?}"), expected), progress).await;
+        fixture.streams.delete_stream(stream).await.expect("it is deleted");
+    }
+}
+
+async fn who_was_moved_by_a_purge_does_not_go_back(fixture: Fixture) {
+    filled(&fixture).await;
+    let spec =
+        |filter: &'static str| ConsumerSpec { filters: vec![filter.into()].into(), ..ConsumerSpec::new("S", "c") };
+    fixture.consumer(&spec("s.c")).await;
+    purge(&fixture, Purge { subject: Some("s.c".to_owned()), ..Purge::default() }).await;
+    fixture.streams.put_consumer(&spec("s.a"), Action::Update).await.expect("it is changed");
+    fixture.put("s.a", "").await;
+    eventually(1, || async { fixture.consumer_info("S", "c").await.pending }).await;
     assert_eq!(fixture.read("S", "c").await.places(1).await, [6]);
 }
 
