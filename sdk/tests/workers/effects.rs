@@ -1,6 +1,6 @@
 //! What is done is not done again.
 
-use subwire::{EffectKey, MemoryEffects, Status, StreamEffects};
+use subwire::{Code, EffectKey, MemoryEffects, Retention, Status, StreamEffects, StreamSpec};
 
 use crate::*;
 
@@ -8,6 +8,7 @@ on_both_buses!(
     what_is_done_is_known_when_it_comes_again,
     all_instances_know_what_is_done,
     what_was_published_twice_is_done_once,
+    notes_go_into_a_stream_of_notes,
     what_failed_is_not_done,
     a_store_that_is_down_delays_and_loses_nothing,
 );
@@ -71,6 +72,26 @@ async fn what_was_published_twice_is_done_once(broker: Broker) {
     assert_eq!((worker.monitor().counts().done, worker.monitor().counts().repeated), (2, 1));
     stopped(worker).await;
     assert_eq!((book.attempts(1), book.attempts(2)), (vec![1], vec![1]));
+}
+
+async fn notes_go_into_a_stream_of_notes(broker: Broker) {
+    let (streams, keep) = (Streams::new(&broker.bus), Duration::from_secs(3600));
+    let open = async |name: &'static str, keep| StreamEffects::open(&broker.bus, name, keep).await.map(drop);
+    let notes = StreamEffects::spec("notes", keep);
+    for (spec, expected) in [
+        (notes.clone(), None),
+        (StreamSpec { max_age: Some(2 * keep), description: "ours".into(), ..notes.clone() }, None),
+        (StreamSpec { max_age: None, ..notes.clone() }, None),
+        (StreamSpec { max_age: Some(keep / 2), ..notes.clone() }, Some(Code::AlreadyExists)),
+        (StreamSpec { retention: Retention::Interest, ..notes.clone() }, Some(Code::AlreadyExists)),
+        (StreamSpec::new("notes", ["other.*"]), Some(Code::AlreadyExists)),
+    ] {
+        streams.apply(spec.clone()).await.expect("applied");
+        assert_eq!(open("notes", keep).await.err().map(|status| status.code()), expected, "{spec:?}");
+        streams.delete("notes").await.expect("deleted");
+    }
+    open("notes", keep).await.expect("made");
+    open("notes", keep).await.expect("it is there");
 }
 
 async fn what_failed_is_not_done(broker: Broker) {

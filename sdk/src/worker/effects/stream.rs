@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::Effects;
 use crate::{
-    Bus, Code, Result, StreamSpec,
+    Bus, Code, Executed, Result, Status, StreamSpec,
     bus::{Message, Subject},
     jetstream::{Get, JetStream},
+    status::reason,
     wire::token,
 };
 
@@ -30,17 +31,29 @@ impl StreamEffects {
     /// than a message may lie in its stream, or than its publisher may publish it again.
     ///
     /// # Errors
-    /// As those of making a stream. `ALREADY_EXISTS` when there is one of that name that is another; a stream
-    /// that keeps its notes for longer is made by [`StreamEffects::spec`] and [`Streams`](crate::Streams).
+    /// As those of making a stream. `ALREADY_EXISTS` when there is one of that name that is for something else, or
+    /// keeps its notes for less: it is not changed. [`Streams`](crate::Streams) makes it what
+    /// [`StreamEffects::spec`] says.
     pub async fn open(bus: &Bus, name: impl Into<Cow<'static, str>>, keep: Duration) -> Result<Self> {
         let (streams, name) = (JetStream::new(bus), name.into());
-        match streams.stream_info(&name).await {
-            Err(status) if status.code() == Code::NotFound => {
-                streams.create_stream(&Self::spec(name.clone(), keep)).await?;
+        let spec = Self::spec(name.clone(), keep);
+        let found = match streams.stream_info(&name).await {
+            Err(status) if status.code() == Code::NotFound => match streams.create_stream(&spec).await {
+                // Another was quicker.
+                Err(status) if status.code() == Code::AlreadyExists => streams.stream_info(&name).await?,
+                made => made?,
+            },
+            info => info?,
+        };
+        match is_for(&found.spec, &spec) {
+            true => Ok(Self { streams, name }),
+            false => {
+                let message = format!(
+                    "there is a stream {name} already, and it is not one that keeps notes of effects for {keep:?}"
+                );
+                Err(Status::made_here(Code::AlreadyExists, reason::STREAM_EXISTS, message).with_executed(Executed::No))
             }
-            info => drop(info?),
         }
-        Ok(Self { streams, name })
     }
 
     /// The stream of the notes.
@@ -61,6 +74,13 @@ impl StreamEffects {
         token::escape(key, &mut subject);
         Subject::checked_length(&subject)
     }
+}
+
+/// Whether a stream keeps at least what this one would. The rest of its settings is its operator's.
+fn is_for(found: &StreamSpec, notes: &StreamSpec) -> bool {
+    // No age, no end.
+    let keeps = found.max_age.is_none_or(|age| Some(age) >= notes.max_age);
+    keeps && found.subjects == notes.subjects && found.retention == notes.retention
 }
 
 impl Effects for StreamEffects {
