@@ -8,6 +8,7 @@ on_both_buses!(
     what_is_done_is_known_when_it_comes_again,
     all_instances_know_what_is_done,
     what_was_published_twice_is_done_once,
+    an_id_may_be_long,
     notes_go_into_a_stream_of_notes,
     what_failed_is_not_done,
     a_store_that_is_down_delays_and_loses_nothing,
@@ -72,6 +73,28 @@ async fn what_was_published_twice_is_done_once(broker: Broker) {
     assert_eq!((worker.monitor().counts().done, worker.monitor().counts().repeated), (2, 1));
     stopped(worker).await;
     assert_eq!((book.attempts(1), book.attempts(2)), (vec![1], vec![1]));
+}
+
+async fn an_id_may_be_long(broker: Broker) {
+    let (pen, mut book) = Book::new();
+    let events = Events::new(&broker.bus);
+    // They differ at their ends.
+    for value in 0..2 {
+        let id = format!("{}{value}", "i".repeat(1_000));
+        events.publish(&reading(value)).id(id).await.expect("stored");
+    }
+    let store = StreamEffects::open(&broker.bus, "done", Duration::from_secs(3600)).await.expect("a store");
+    let worker = scribe(&broker, &consumer(), pen).effects_once(store, EffectKey::MessageId);
+    let running = started(worker.clone()).await;
+    book.take(2).await;
+    broker.done().await;
+    stopped(running).await;
+    forget(&broker).await;
+    let running = started(worker).await;
+    eventually("all again", async || running.monitor().counts().repeated == 2).await;
+    broker.done().await;
+    stopped(running).await;
+    assert!((0..2).all(|value| book.attempts(value) == [1]));
 }
 
 async fn notes_go_into_a_stream_of_notes(broker: Broker) {

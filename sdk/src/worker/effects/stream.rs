@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
 use super::Effects;
@@ -9,6 +10,7 @@ use crate::{
     Bus, Code, Executed, Result, Status, StreamSpec,
     bus::{Message, Subject},
     jetstream::{Get, JetStream},
+    limits,
     status::reason,
     wire::token,
 };
@@ -68,10 +70,16 @@ impl StreamEffects {
         }
     }
 
-    /// An error for an id of several hundred characters: a hash of it could be that of another.
+    /// Where the note of a key lies. One that is too long for a subject, as an id may be, has its digest there,
+    /// behind a `%` that no escaped key begins with so.
     fn subject(&self, key: &str) -> Result<Subject> {
-        let mut subject = format!("{PREFIX}.{}.", self.name);
+        let prefix = format!("{PREFIX}.{}.", self.name);
+        let mut subject = prefix.clone();
         token::escape(key, &mut subject);
+        if subject.len() > limits::SUBJECT_BYTES {
+            let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+            subject = format!("{prefix}%SHA-256={}", URL_SAFE_NO_PAD.encode(digest));
+        }
         Subject::checked_length(&subject)
     }
 }
