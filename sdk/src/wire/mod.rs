@@ -4,6 +4,7 @@ pub(crate) mod call_id;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod number;
+pub(crate) mod pattern;
 pub(crate) mod percent;
 pub(crate) mod reply;
 pub(crate) mod status;

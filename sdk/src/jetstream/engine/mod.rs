@@ -12,7 +12,6 @@ mod deliveries;
 mod intake;
 mod log;
 mod packed;
-mod pattern;
 mod pending;
 mod purge;
 mod refusal;
@@ -44,6 +43,7 @@ use super::{
 use crate::{
     Executed, Result, Status,
     bus::{Message, Router},
+    wire::pattern,
 };
 
 /// Messages in one batch, a limit of the server.

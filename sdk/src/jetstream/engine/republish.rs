@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use super::{
     clock::{self, Nanos},
-    pattern,
     stream::State,
 };
 use crate::{
     bus::{Message, Subject},
     jetstream::{Republish, header},
+    wire::pattern,
 };
 
 /// What a stream publishes when it has stored a message: the spec's words, understood.

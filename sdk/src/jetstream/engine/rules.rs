@@ -2,12 +2,13 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{pattern, refusal::Refusal, republish::Republisher};
+use super::{refusal::Refusal, republish::Republisher};
 use crate::{
     jetstream::{
         AckPolicy, ConsumerSpec, Deliver, Discard, Retention, StreamSpec, error::number, spec::MAX_DELIVER_RESERVE,
     },
     limits,
+    wire::pattern,
 };
 
 /// Servers that can keep a copy.

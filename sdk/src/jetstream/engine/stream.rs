@@ -13,7 +13,6 @@ use super::{
     clock::{self, Clock, Nanos, nanos},
     consumer::Consumer,
     dedup::Dedup,
-    pattern,
     refusal::Refusal,
     republish::Republisher,
     store::Store,
@@ -23,6 +22,7 @@ use crate::{
     Result, Status,
     bus::{Message, Router},
     jetstream::{Ack, Delivered, Pull, Retention, StreamInfo, StreamSpec},
+    wire::pattern,
 };
 
 /// One stream, behind its lock.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
-use super::{log::Log, pattern};
-use crate::bus::Subject;
+use super::log::Log;
+use crate::{bus::Subject, wire::pattern};
 
 /// The subjects that a stream has messages of: each is kept once, and messages name its number.
 #[derive(Debug, Default)]

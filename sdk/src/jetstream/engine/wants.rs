@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{pattern, subjects::Subjects};
+use super::subjects::Subjects;
+use crate::wire::pattern;
 
 /// Which subjects of a stream a consumer reads, by their numbers.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! How subjects and patterns of subjects meet.
 
 /// Whether `subject`, which has no wildcard, is one of those that `pattern` stands for.
-pub(super) fn matches(pattern: &str, subject: &str) -> bool {
+pub(crate) fn matches(pattern: &str, subject: &str) -> bool {
     covers(pattern, subject)
 }
 
 /// Whether every subject that `inner` stands for is one that `outer` stands for.
-pub(super) fn covers(outer: &str, inner: &str) -> bool {
+pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     let mut inner = inner.split('.');
     for token in outer.split('.') {
         match (token, inner.next()) {
@@ -21,7 +21,7 @@ pub(super) fn covers(outer: &str, inner: &str) -> bool {
 }
 
 /// Whether there is a subject that both stand for.
-pub(super) fn overlap(one: &str, other: &str) -> bool {
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
     loop {
         match (one.next(), other.next()) {
@@ -34,12 +34,12 @@ pub(super) fn overlap(one: &str, other: &str) -> bool {
 }
 
 /// Whether it has a wildcard.
-pub(super) fn is_pattern(subject: &str) -> bool {
+pub(crate) fn is_pattern(subject: &str) -> bool {
     subject.split('.').any(|token| matches!(token, "*" | ">"))
 }
 
 /// Whether it may be subscribed to.
-pub(super) fn is_legal(subject: &str) -> bool {
+pub(crate) fn is_legal(subject: &str) -> bool {
     let mut tokens = subject.split('.').peekable();
     while let Some(token) = tokens.next() {
         if token.is_empty() || token.contains(char::is_whitespace) || (token == ">" && tokens.peek().is_some()) {
