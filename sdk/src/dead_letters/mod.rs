@@ -12,7 +12,7 @@ pub use self::{
     replay::{ReplayLetters, Replays},
 };
 use crate::{
-    Code, ConsumerSpec, Discard, Events, PublishAck, Result, Status, StreamSpec,
+    Code, ConsumerSpec, Discard, Events, Executed, PublishAck, Result, Status, StreamSpec,
     bus::Bus,
     jetstream::{Get, JetStream, Purge},
     limits,
@@ -109,7 +109,9 @@ impl DeadLetters {
     /// broker, are left out.
     ///
     /// # Errors
-    /// As [`show`](Self::show) and [`Events::publish`]; the letter is still there.
+    /// As [`show`](Self::show) and [`Events::publish`]; the letter is still there. Where
+    /// [`executed`](Status::executed) says `Yes`, its message is stored, and only the letter could not be taken out:
+    /// to replay it again soon does just that, as long as the stream knows the id.
     pub async fn replay(&self, place: u64) -> Result<PublishAck> {
         let letter = self.show(place).await?;
         self.publish_again(&letter).await
@@ -121,7 +123,8 @@ impl DeadLetters {
         ReplayLetters::new(self.clone(), letters)
     }
 
-    /// Throws a letter away.
+    /// Throws a letter away. The second part of a large one is left behind where the connection is lost meanwhile:
+    /// no list has it, and [`purge`](Self::purge) takes it out.
     ///
     /// # Errors
     /// `NOT_FOUND` when there is none.
@@ -157,15 +160,21 @@ impl DeadLetters {
 
     async fn publish_again(&self, letter: &DeadLetter) -> Result<PublishAck> {
         let ack = Events::new(self.streams.bus()).publish(letter.replayed(&self.stream)).await?;
-        self.take_out(letter).await?;
+        // Whatever this says, the message is on its way again.
+        self.take_out(letter).await.map_err(|status| status.with_executed(Executed::Yes))?;
         Ok(ack)
     }
 
+    /// The rest goes last: alone it is no letter, and a letter without it would be an error for ever.
     async fn take_out(&self, letter: &DeadLetter) -> Result<()> {
-        if let Some(rest) = letter.rest {
-            self.delete(rest).await?;
+        self.delete(letter.place).await?;
+        if let Some(rest) = letter.rest
+            && let Err(status) = self.delete(rest).await
+        {
+            let place = letter.place;
+            tracing::warn!(%status, place, rest, "a dead letter is taken out, and its second part lies there still");
         }
-        self.delete(letter.place).await
+        Ok(())
     }
 
     async fn delete(&self, place: u64) -> Result<()> {

@@ -1,8 +1,10 @@
 //! Dead letters: what lies there, and what can be done with it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use subwire::{
-    Code, Discard, Outcome, Status, StreamSpec,
-    bus::{Headers, Message, Subject},
+    Code, Discard, Executed, Outcome, Status, StreamSpec,
+    bus::{Faults, Headers, Message, Subject},
 };
 use tokio::time::Instant;
 
@@ -12,6 +14,7 @@ on_both_buses!(
     letters_are_listed_by_where_they_come_from,
     a_replayed_message_is_handled_and_its_letter_is_gone,
     a_replay_that_is_not_stored_keeps_the_letter,
+    a_replay_whose_letter_stays_has_been_done,
     another_letter_in_the_same_place_is_replayed_too,
     a_replay_ends_with_its_bus,
     many_are_replayed_at_a_rate,
@@ -124,6 +127,41 @@ async fn a_replay_that_is_not_stored_keeps_the_letter(broker: Broker) {
     assert_eq!(broker.letters().await.len(), 1);
 }
 
+async fn a_replay_whose_letter_stays_has_been_done(broker: Broker) {
+    let streams = Streams::new(&broker.bus);
+    streams.apply(StreamSpec { deny_delete: true, ..DeadLetters::spec() }).await.expect("applied");
+    set_aside(&broker, 0..1).await;
+    let dead = DeadLetters::new(&broker.bus);
+    for _ in 0..2 {
+        let status = dead.replay(1).await.expect_err("it cannot be taken out");
+        assert_eq!((status.code(), status.executed()), (Code::FailedPrecondition, Executed::Yes));
+    }
+    assert_eq!(broker.letters().await.len(), 1);
+    assert_eq!(streams.info("TESTING").await.expect("a stream").last_sequence, 2, "once");
+}
+
+/// Whatever request to take out a part is lost, there is a whole letter or none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_letter_is_taken_out_whole_or_not_at_all() {
+    let broker = Broker::nats().await;
+    for (lost, left) in [(0, 1), (1, 0)] {
+        let [letter] = &set_aside_large(&broker, broker.bus.max_payload() - 200).await[..] else {
+            panic!("one letter")
+        };
+        let seen = AtomicUsize::new(0);
+        let loses = move |message: &Message| {
+            let is_one = message.subject.as_str() == "$JS.API.STREAM.MSG.DELETE.dead-letters";
+            is_one && seen.fetch_add(1, Ordering::SeqCst) == lost
+        };
+        let (bus, _control) = Faults::seeded(1).drop(1.0).outbound_only().only(loses).wrap(&broker.bus);
+        let removed = DeadLetters::new(&bus).remove(letter.place).await;
+        assert_eq!(removed.is_err(), left == 1, "{removed:?}");
+        // All of them can be read.
+        assert_eq!(broker.letters().await.len(), left);
+        DeadLetters::new(&broker.bus).purge(Letters::all()).await.expect("purged");
+    }
+}
+
 async fn many_are_replayed_at_a_rate(broker: Broker) {
     set_aside(&broker, 0..20).await;
     let begun = Instant::now();
@@ -221,17 +259,27 @@ async fn another_message_in_the_same_place_is_another_letter(broker: Broker) {
     assert_eq!(letters, [(1, "not 0".to_owned()), (1, "not 1".to_owned())]);
 }
 
-async fn a_large_message_is_set_aside_whole(broker: Broker) {
+/// Publishes so many bytes, and sets them aside.
+async fn set_aside_large(broker: &Broker, bytes: usize) -> Vec<DeadLetter> {
     let subject = Subject::new("testing.note.me").expect("legal");
-    // It leaves no room for what a letter adds.
-    let bytes: Vec<u8> = (0..broker.bus.max_payload() - 200).map(|n| n as u8).collect();
-    let large = Message::new(subject, bytes.clone()).with_header("tenant", "acme");
-    Events::new(&broker.bus).publish(large).id("large").await.expect("stored");
+    let large = Message::new(subject, large(bytes)).with_header("tenant", "acme");
+    Events::new(&broker.bus).publish(large).await.expect("stored");
     let handler = async |_: Delivery, _: Message| -> Result<()> { Err(Status::data_loss("too much")) };
     let worker = started(Worker::builder(&broker.bus).handle(&consumer(), handler)).await;
     let letters = broker.letters_when(1).await;
     broker.done().await;
     stopped(worker).await;
+    letters
+}
+
+fn large(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|n| n as u8).collect()
+}
+
+async fn a_large_message_is_set_aside_whole(broker: Broker) {
+    // It leaves no room for what a letter adds.
+    let bytes = large(broker.bus.max_payload() - 200);
+    let letters = set_aside_large(&broker, bytes.len()).await;
     assert!(letters.len() == 1 && letters[0].payload == bytes);
     let dead = DeadLetters::new(&broker.bus);
     let ack = dead.replay(letters[0].place).await.expect("stored");
