@@ -12,7 +12,7 @@ pub use self::{
     replay::{ReplayLetters, Replays},
 };
 use crate::{
-    Code, ConsumerSpec, Discard, Events, Executed, PublishAck, Result, Status, StreamSpec,
+    Code, ConsumerSpec, Discard, Events, Executed, PublishAck, Result, Retention, Status, StreamSpec,
     bus::Bus,
     jetstream::{Get, JetStream, Purge},
     limits,
@@ -82,10 +82,7 @@ impl DeadLetters {
     /// # Errors
     /// As those of reading a stream. Where there is no stream there are no letters: no error.
     pub async fn list(&self, letters: Letters) -> Result<LetterList> {
-        let last = match self.streams.stream_info(&self.stream).await {
-            Err(status) if status.code() == Code::NotFound => 0,
-            info => info?.last_sequence,
-        };
+        let last = if_there(self.streams.stream_info(&self.stream).await)?.map_or(0, |info| info.last_sequence);
         let subject = letters.subject().unwrap_or_else(|| ">".to_owned());
         Ok(LetterList { letters: self.clone(), subject, next: 1, last })
     }
@@ -111,7 +108,8 @@ impl DeadLetters {
     /// # Errors
     /// As [`show`](Self::show) and [`Events::publish`]; the letter is still there. Where
     /// [`executed`](Status::executed) says `Yes`, its message is stored, and only the letter could not be taken out:
-    /// to replay it again soon does just that, as long as the stream knows the id.
+    /// to replay it again soon does just that, as long as the stream knows the id. `FAILED_PRECONDITION`, reason
+    /// `CONSUMER_NOT_FOUND`: its stream keeps only what a consumer waits for, and none waits for this.
     pub async fn replay(&self, place: u64) -> Result<PublishAck> {
         let letter = self.show(place).await?;
         self.publish_again(&letter).await
@@ -139,10 +137,7 @@ impl DeadLetters {
     /// As those of changing a stream. Where there is no stream there are no letters: no error.
     pub async fn purge(&self, letters: Letters) -> Result<u64> {
         let purge = Purge { subject: letters.subject(), ..Purge::default() };
-        match self.streams.purge_stream(&self.stream, &purge).await {
-            Err(status) if status.code() == Code::NotFound => Ok(0),
-            purged => purged,
-        }
+        Ok(if_there(self.streams.purge_stream(&self.stream, &purge).await)?.unwrap_or(0))
     }
 
     /// With the rest of it, if that lies elsewhere.
@@ -159,10 +154,30 @@ impl DeadLetters {
     }
 
     async fn publish_again(&self, letter: &DeadLetter) -> Result<PublishAck> {
+        self.check_interest(letter).await?;
         let ack = Events::new(self.streams.bus()).publish(letter.replayed(&self.stream)).await?;
         // Whatever this says, the message is on its way again.
         self.take_out(letter).await.map_err(|status| status.with_executed(Executed::Yes))?;
         Ok(ack)
+    }
+
+    /// Refuses what its stream would acknowledge and not keep.
+    async fn check_interest(&self, letter: &DeadLetter) -> Result<()> {
+        let (stream, subject) = (&letter.stream, letter.subject.as_str());
+        // Where it is gone another may take the subject by now: publishing tells.
+        let info = if_there(self.streams.stream_info(stream).await)?;
+        if info.is_none_or(|info| info.spec.retention != Retention::Interest) {
+            return Ok(());
+        }
+        for name in self.streams.consumer_names(stream).await? {
+            let consumer = if_there(self.streams.consumer_info(stream, &name).await)?;
+            if consumer.is_some_and(|consumer| consumer.spec.wants(subject)) {
+                return Ok(());
+            }
+        }
+        let message = format!("no consumer of {stream} waits for {subject}, and the stream keeps nothing else");
+        let status = Status::made_here(Code::FailedPrecondition, reason::CONSUMER_NOT_FOUND, message);
+        Err(status.with_executed(Executed::No))
     }
 
     /// The rest goes last: alone it is no letter, and a letter without it would be an error for ever.
@@ -178,11 +193,16 @@ impl DeadLetters {
     }
 
     async fn delete(&self, place: u64) -> Result<()> {
-        match self.streams.delete_message(&self.stream, place).await {
-            // Somebody else was quicker.
-            Err(status) if status.code() == Code::NotFound => Ok(()),
-            deleted => deleted,
-        }
+        // Somebody else may have been quicker.
+        if_there(self.streams.delete_message(&self.stream, place).await).map(drop)
+    }
+}
+
+/// `None` for what is not there.
+fn if_there<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        answer => answer.map(Some),
     }
 }
 

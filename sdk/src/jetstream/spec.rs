@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Code, Event, Executed, Filter, Result, Status, limits, status::reason};
+use crate::{Code, Event, Executed, Filter, Result, Status, limits, status::reason, wire::pattern};
 
 /// Attempts that the server allows beyond [`ConsumerSpec::max_deliver`].
 ///
@@ -202,6 +202,11 @@ impl ConsumerSpec {
     pub fn filter<E: Event>(mut self, filter: impl Into<Filter<E>>) -> Result<Self> {
         self.filters.to_mut().push(filter.into().subject()?.into());
         Ok(self)
+    }
+
+    /// Whether it reads what is published there.
+    pub(crate) fn wants(&self, subject: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| pattern::matches(filter, subject))
     }
 }
 

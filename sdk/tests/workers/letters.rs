@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use subwire::{
-    Code, Discard, Executed, Outcome, Status, StreamSpec,
+    Code, Discard, Executed, Outcome, Retention, Status, StreamSpec,
     bus::{Faults, Headers, Message, Subject},
 };
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ on_both_buses!(
     a_replayed_message_is_handled_and_its_letter_is_gone,
     a_replay_that_is_not_stored_keeps_the_letter,
     a_replay_whose_letter_stays_has_been_done,
+    what_nobody_waits_for_is_not_replayed,
     another_letter_in_the_same_place_is_replayed_too,
     a_replay_ends_with_its_bus,
     many_are_replayed_at_a_rate,
@@ -125,6 +126,34 @@ async fn a_replay_that_is_not_stored_keeps_the_letter(broker: Broker) {
     assert_eq!((replays.replayed, replays.failed), (0, 1));
     assert_eq!(replays.first_failure.expect("one").0, 1);
     assert_eq!(broker.letters().await.len(), 1);
+}
+
+async fn what_nobody_waits_for_is_not_replayed(broker: Broker) {
+    let streams = Streams::new(&broker.bus);
+    streams.delete("TESTING").await.expect("deleted");
+    let spec = StreamSpec { retention: Retention::Interest, ..schema::stream::TESTING.clone() };
+    streams.apply(spec).await.expect("applied");
+    let worker = started(undertaker(&broker)).await;
+    broker.publish([7]).await;
+    broker.letters_when(1).await;
+    broker.done().await;
+    stopped(worker).await;
+
+    streams.delete_consumer("TESTING", "testing").await.expect("deleted");
+    let other = ConsumerSpec { filters: vec!["testing.note.*".into()].into(), ..ConsumerSpec::new("TESTING", "notes") };
+    streams.apply(other).await.expect("applied");
+    let dead = DeadLetters::new(&broker.bus);
+    let status = dead.replay(1).await.expect_err("the stream would not keep it");
+    assert_eq!((status.code(), status.executed()), (Code::FailedPrecondition, Executed::No));
+    assert_eq!(dead.replay_all(Letters::all()).await.expect("a report").failed, 1);
+    assert_eq!(broker.letters().await.len(), 1);
+
+    let (pen, mut book) = Book::new();
+    let worker = started(scribe(&broker, &consumer(), pen)).await;
+    dead.replay(1).await.expect("stored");
+    assert_eq!(book.next().await.value, 7);
+    broker.done().await;
+    stopped(worker).await;
 }
 
 async fn a_replay_whose_letter_stays_has_been_done(broker: Broker) {
