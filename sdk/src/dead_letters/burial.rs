@@ -2,13 +2,12 @@
 
 use std::time::SystemTime;
 
-use super::DeadLetter;
+use super::{DeadLetter, is_too_large};
 use crate::{
-    Code, Events, Result, Status, StreamSpec,
+    Code, Events, Result, StreamSpec,
     bus::Message,
     jetstream::{Get, JetStream, PublishAck},
     limits,
-    status::reason,
 };
 
 /// How a worker sets a message aside.
@@ -89,9 +88,4 @@ impl Burial {
         let Some(Ok(found)) = found.and_then(DeadLetter::from_stored) else { return Ok(true) };
         Ok(found.first_time == letter.first_time)
     }
-}
-
-fn is_too_large(status: &Status) -> bool {
-    let why = status.error_info().map(|info| info.reason);
-    matches!(why.as_deref(), Some(reason::TOO_LARGE_REQUEST | reason::TOO_LARGE_MESSAGE))
 }

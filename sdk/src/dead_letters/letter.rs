@@ -232,21 +232,27 @@ impl DeadLetter {
         Ok(())
     }
 
-    /// The message again, under an id that its stream has not seen: it may still know the old one, and
-    /// would not store it.
-    pub(super) fn replayed(&self, dead_letters: &str) -> Message {
-        let mut headers = Headers::new();
+    /// What is added to the message when it is published again, the most important first: an id that its stream
+    /// has not seen, as it may still know the old one and would not store it; and that one.
+    pub(super) fn marks(&self, dead_letters: &str) -> Vec<(&'static str, String)> {
         // With the time, as places begin anew when the stream of the letters is made anew.
         let time = self.last_time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        headers.append(header::ID, format!("{dead_letters}:{}:{}", self.place, time.as_nanos()));
+        let mut marks = vec![(header::ID, format!("{dead_letters}:{}:{}", self.place, time.as_nanos()))];
+        marks.extend(self.headers.get(header::ID).map(|id| (header::REPLAYED_ID, id.to_owned())));
+        marks
+    }
+
+    /// The message again, with these marks.
+    pub(super) fn replayed(&self, marks: &[(&'static str, String)]) -> Message {
+        let mut headers = Headers::new();
+        for (name, value) in marks {
+            headers.append(*name, value);
+        }
         for (name, value) in self.headers.iter() {
             // `Nats-Expected-Last-Sequence` was true then, and `Nats-Rollup` would take what came since.
             if !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-")) {
                 headers.append(name.to_owned(), value);
             }
-        }
-        if let Some(id) = self.headers.get(header::ID) {
-            headers.append(header::REPLAYED_ID, id);
         }
         Message::new(self.subject.clone(), self.payload.clone()).with_headers(headers)
     }
@@ -366,12 +372,12 @@ mod tests {
 
     #[test]
     fn a_replay_has_an_id_of_its_own_and_nothing_that_was_true_then() {
-        let headers = letter().replayed("dead-letters").headers;
+        let headers = letter().replayed(&letter().marks("dead-letters")).headers;
         let headers: Vec<_> = headers.iter().collect();
         let expected = [
             ("Nats-Msg-Id", "dead-letters:7:1700000060000000000"),
-            ("traceparent", "00-1"),
             ("Subwire-Replayed-Id", "m-1"),
+            ("traceparent", "00-1"),
         ];
         assert_eq!(headers, expected);
     }

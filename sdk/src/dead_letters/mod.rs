@@ -103,7 +103,8 @@ impl DeadLetters {
     ///
     /// Every consumer of that stream gets it, also those that had done it. Its id is another one, or the
     /// stream might take it for what it has already; its other `Nats-*` headers, which were orders to the
-    /// broker, are left out.
+    /// broker, are left out. A message that fills what a broker takes has no room for that id: where the answer is
+    /// lost and it is replayed again, the stream may have it twice.
     ///
     /// # Errors
     /// As [`show`](Self::show) and [`Events::publish`]; the letter is still there. Where
@@ -155,7 +156,15 @@ impl DeadLetters {
 
     async fn publish_again(&self, letter: &DeadLetter) -> Result<PublishAck> {
         self.check_interest(letter).await?;
-        let ack = Events::new(self.streams.bus()).publish(letter.replayed(&self.stream)).await?;
+        let events = Events::new(self.streams.bus());
+        let mut marks = letter.marks(&self.stream);
+        let ack = loop {
+            match events.publish(letter.replayed(&marks)).await {
+                // It had the room that they take.
+                Err(status) if is_too_large(&status) && marks.pop().is_some() => {}
+                ack => break ack?,
+            }
+        };
         // Whatever this says, the message is on its way again.
         self.take_out(letter).await.map_err(|status| status.with_executed(Executed::Yes))?;
         Ok(ack)
@@ -204,6 +213,11 @@ fn if_there<T>(answer: Result<T>) -> Result<Option<T>> {
         Err(status) if status.code() == Code::NotFound => Ok(None),
         answer => answer.map(Some),
     }
+}
+
+fn is_too_large(status: &Status) -> bool {
+    let why = status.error_info().map(|info| info.reason);
+    matches!(why.as_deref(), Some(reason::TOO_LARGE_REQUEST | reason::TOO_LARGE_MESSAGE))
 }
 
 fn absent(place: u64) -> Status {

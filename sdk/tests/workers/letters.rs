@@ -27,6 +27,7 @@ on_both_buses!(
     a_letter_is_written_once,
     another_message_in_the_same_place_is_another_letter,
     a_large_message_is_set_aside_whole,
+    a_message_as_large_as_can_be_is_replayed,
     a_message_of_many_headers_is_set_aside_whole,
     letters_may_lie_elsewhere,
     long_names_are_refused_before_a_letter_needs_them,
@@ -317,6 +318,32 @@ async fn a_large_message_is_set_aside_whole(broker: Broker) {
     assert!(again.message.payload == bytes && again.message.headers.get("tenant") == Some("acme"));
     let left = Streams::new(&broker.bus).info("dead-letters").await.expect("a stream");
     assert_eq!(left.messages, 0, "both parts are gone");
+}
+
+async fn a_message_as_large_as_can_be_is_replayed(broker: Broker) {
+    let most = broker.bus.max_payload();
+    let dead = DeadLetters::new(&broker.bus);
+    let subject = Subject::new("testing.note.me").expect("legal");
+    let plain = |bytes| Message::new(subject.clone(), vec![7; bytes]);
+    // What it is, and whether there is room for a new id, and for the old one.
+    let full = plain(most);
+    let id = plain(most - 200).with_header("Nats-Msg-Id", "i".repeat(150));
+    for (message, has_id) in [(full, false), (id, true)] {
+        Events::new(&broker.bus).publish(message.clone()).await.expect("stored");
+        let handler = async |_: Delivery, _: Message| -> Result<()> { Err(Status::data_loss("too much")) };
+        let worker = started(Worker::builder(&broker.bus).handle(&consumer(), handler)).await;
+        let letters = broker.letters_when(1).await;
+        broker.done().await;
+        stopped(worker).await;
+        let ack = dead.replay(letters[0].place).await.expect("stored");
+        assert!(broker.letters().await.is_empty());
+        let streams = Streams::new(&broker.bus);
+        let again = streams.message("TESTING", ack.sequence).await.expect("an answer").expect("a message").message;
+        assert!(again.payload == message.payload);
+        assert_eq!(again.headers.get("Nats-Msg-Id").is_some(), has_id);
+        assert_eq!(again.headers.get("Subwire-Replayed-Id"), None);
+        streams.purge("TESTING", None).await.expect("purged");
+    }
 }
 
 async fn a_message_of_many_headers_is_set_aside_whole(broker: Broker) {
