@@ -6,6 +6,7 @@ mod core;
 mod durable;
 mod provisioning;
 mod subjects;
+mod unacknowledged;
 
 use std::{future::Future, time::Duration};
 
