@@ -413,7 +413,8 @@ impl Subscription {
         }
     }
 
-    /// How many messages did not fit the buffer so far, as far as the bus can tell.
+    /// How many messages did not fit the buffer so far. On NATS at least so many: the client reports a burst of
+    /// them in part.
     pub fn dropped(&self) -> u64 {
         match &self.0 {
             Source::Memory(memory) => memory.dropped(),

@@ -123,8 +123,13 @@ async fn read(mut subscription: Subscription, unread: Unread, leave: Cancellatio
 /// An item is an error, and the next one may be well, when
 /// - the payload is not what the schema says (`DATA_LOSS`, reason `MALFORMED_EVENT`),
 /// - events were dropped because they were read too slowly (`RESOURCE_EXHAUSTED`, reason
-///   `SLOW_CONSUMER`; the metadata of its `ErrorInfo` has their exact number as `dropped`). With
+///   `SLOW_CONSUMER`; the metadata of its `ErrorInfo` has their number as `dropped`). With
 ///   [`WhenSlow::Fail`] that is the last item.
+///
+/// That number is exact where more are unread than may be. On NATS a process that has no time at all to read can
+/// lose events even before that
+/// ([`subscription_capacity`](crate::bus::NatsOptions::subscription_capacity)); of a burst of these the client may
+/// report a part only, and the number is the least that it can be.
 pub struct Subscriber<E> {
     unread: Unread,
     leave: CancellationToken,
@@ -147,7 +152,7 @@ impl<E: Event> Subscriber<E> {
         self.leave.cancel();
     }
 
-    /// How many events were dropped and reported so far.
+    /// How many events were dropped and reported so far: at least, as [`Subscriber`] says.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
