@@ -29,7 +29,7 @@ const LOCK: i64 = i64::from_be_bytes(*b"subwire\0");
 /// Does what is to be done. Who finds nothing to do needs no more than the right to read.
 pub(crate) async fn run(database: &Database) -> Result<()> {
     let mut connection = database.connection().await?;
-    let known = answer(connection.query_one("SELECT to_regclass('archive_migrations') IS NOT NULL", &[])).await?;
+    let known = answer(connection.query_one(KNOWN, &[])).await?;
     let version = match known.get(0) {
         true => answer(connection.query_one(VERSION, &[])).await?.get(0),
         false => 0,
@@ -50,6 +50,10 @@ pub(crate) async fn run(database: &Database) -> Result<()> {
     connection.keep();
     Ok(())
 }
+
+/// Whether there are tables where they would be made. Those of another archive further along the `search_path` say
+/// nothing of whose `events` are here.
+const KNOWN: &str = "SELECT to_regclass(quote_ident(current_schema()) || '.archive_migrations') IS NOT NULL";
 
 const VERSION: &str = "SELECT coalesce(max(version), 0) FROM archive_migrations";
 

@@ -61,6 +61,24 @@ async fn a_table_of_somebody_else_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_archive_further_along_the_path_is_another() {
+    let postgres = PostgresServer::start().await.expect("a PostgreSQL");
+    let client = client(&postgres.url()).await;
+    Archive::connect(postgres.url()).await.expect("an archive");
+    let path = |schema: &str| format!("{}?options=-csearch_path%3D{schema}%2Cpublic", postgres.url());
+    client.batch_execute("CREATE SCHEMA ours; CREATE SCHEMA theirs").await.expect("schemas");
+    // Theirs has the columns as well.
+    client.batch_execute("CREATE TABLE theirs.events AS TABLE public.events").await.expect("a table");
+    let status = Archive::connect(path("theirs")).await.expect_err("somebody else's");
+    assert_eq!(why(&status), (Code::FailedPrecondition, reason::DATABASE_REFUSED.to_owned()));
+    Archive::connect(path("ours")).await.expect("an archive of its own");
+    let tables = "SELECT string_agg(table_schema, ',' ORDER BY table_schema) FROM information_schema.tables
+        WHERE table_name = 'archive_migrations'";
+    let schemas: String = client.query_one(tables, &[]).await.expect("tables").get(0);
+    assert_eq!(schemas, "ours,public");
+}
+
+#[tokio::test]
 async fn who_finds_the_tables_needs_no_right_to_make_them() {
     let postgres = PostgresServer::start().await.expect("a PostgreSQL");
     Archive::connect(postgres.url()).await.expect("an archive");
