@@ -40,6 +40,12 @@ enum Step {
         deliver: Deliver,
         filter: usize,
     },
+    /// It reads something else from now on.
+    Filter {
+        name: usize,
+        filter: usize,
+    },
+    Retain(Retention),
     Forget(usize),
     /// Somebody reads all that there is, and says so of some.
     Read {
@@ -114,6 +120,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(messages, of_subject)| Step::Limit { messages, of_subject }),
         3 => (0..NAMES.len(), deliver, 0..FILTERS.len())
             .prop_map(|(name, deliver, filter)| Step::Consumer { name, deliver, filter }),
+        2 => (0..NAMES.len(), 0..FILTERS.len()).prop_map(|(name, filter)| Step::Filter { name, filter }),
+        1 => prop_oneof![Just(Retention::Limits), Just(Retention::Interest)].prop_map(Step::Retain),
         1 => (0..NAMES.len()).prop_map(Step::Forget),
         4 => (0..NAMES.len(), vec(any::<bool>(), 8)).prop_map(|(consumer, done)| Step::Read { consumer, done }),
     ]
@@ -197,9 +205,35 @@ async fn take(fixture: &Fixture, step: &Step) -> String {
             let spec = ConsumerSpec { deliver: *deliver, filters, ..ConsumerSpec::new("S", NAMES[*name]) };
             kind(streams.put_consumer(&spec, Action::Create).await.map(drop))
         }
+        Step::Filter { .. } | Step::Retain(_) | Step::Forget(_) if begins_behind_the_end(fixture).await => {
+            String::new()
+        }
+        Step::Filter { name, filter } => match streams.consumer_info("S", NAMES[*name]).await {
+            Ok(mut info) => {
+                info.spec.filters = vec![FILTERS[*filter].into()].into();
+                kind(streams.put_consumer(&info.spec, Action::Update).await.map(drop))
+            }
+            Err(status) => kind::<()>(Err(status)),
+        },
+        Step::Retain(retention) => {
+            let spec = StreamSpec { retention: *retention, ..fixture.info("S").await.spec };
+            kind(streams.update_stream(&spec).await.map(drop))
+        }
         Step::Forget(name) => kind(streams.delete_consumer("S", NAMES[*name]).await),
         Step::Read { consumer, done } => read(fixture, NAMES[*consumer], done).await,
     }
+}
+
+/// Whether there is a consumer that waits for a place behind the next one. When its interest ends, the server
+/// deletes also what others wait for: that is not done here.
+async fn begins_behind_the_end(fixture: &Fixture) -> bool {
+    let last = fixture.info("S").await.last_sequence;
+    for name in fixture.streams.consumer_names("S").await.expect("a list") {
+        if fixture.consumer_info("S", &name).await.ack_floor > last {
+            return true;
+        }
+    }
+    false
 }
 
 async fn read(fixture: &Fixture, consumer: &str, done: &[bool]) -> String {
