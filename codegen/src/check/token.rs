@@ -68,15 +68,16 @@ fn no_token(field: &FieldDescriptor, kind: &Kind, externs: &Externs) -> String {
 fn prefix(found: &EnumDescriptor) -> Result<String, String> {
     let prefix = format!("{}_", naming::shouty(found.name()));
     let mut values = found.values();
-    // Of a value that is the prefix and no more, nothing would be left.
-    let whole = found.values().any(|value| value.name() == prefix);
-    let stripped = !whole && values.any(|value| value.name().starts_with(&prefix));
+    let stripped = values.any(|value| value.name().starts_with(&prefix));
     let prefix = if stripped { prefix } else { String::new() };
     let mut tokens: HashMap<String, EnumValueDescriptor> = HashMap::new();
     let mut numbers: HashMap<i32, (String, EnumValueDescriptor)> = HashMap::new();
     for value in found.values() {
         let token = value.name().strip_prefix(&prefix).unwrap_or(value.name()).to_ascii_lowercase();
         let (name, number, of) = (value.name().to_owned(), value.number(), found.full_name());
+        if token.is_empty() {
+            return Err(format!("of `{name}` of `{of}` nothing is left for a token; write another name"));
+        }
         let earlier = tokens.insert(token.clone(), value.clone());
         if let Some(other) = earlier.filter(|other| other.number() != number) {
             let other = other.name();
