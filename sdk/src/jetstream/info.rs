@@ -62,7 +62,8 @@ pub struct ConsumerInfo {
 /// A message in its place in a stream.
 #[derive(Debug, Clone)]
 pub struct StoredMessage {
-    /// The message. Its subject is what it was published on.
+    /// The message. Its subject is what it was published on. What is not legal in its headers, and that the broker has
+    /// stored all the same, is shown as far as it can be made out.
     pub message: Message,
     /// Its place.
     pub sequence: u64,

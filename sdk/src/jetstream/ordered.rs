@@ -347,9 +347,10 @@ async fn again(
         tracing::warn!(stream = spec.stream, "a stream was made anew: reading it from its start");
         mark = Mark { made: Some(stream.created), start: 0, last: Some(0), ..mark };
     }
-    if (looks || mark.one_by_one)
+    let one_by_one = newest && mark.one_by_one;
+    if (looks || one_by_one)
         && let Some(next) = found(streams, spec, mark, newest).await?
-        && (mark.one_by_one || !next.is_readable)
+        && (one_by_one || !next.is_readable)
     {
         if !next.is_readable {
             let sequence = next.stored.sequence;
@@ -360,7 +361,7 @@ async fn again(
         return Ok((mark, Next::Found(Box::new(next.deliver(&origin)))));
     }
     // Behind the last of one by one there is only what is new.
-    let newest = newest && !mark.one_by_one;
+    let newest = newest && !one_by_one;
     let (opened, _) = open(streams, consumer(spec, mark, newest)).await?;
     let read_before = mark.last.filter(|_| newest).unwrap_or(0);
     Ok((mark, Next::Opened(Opened { read_before, ..opened })))

@@ -91,13 +91,19 @@ struct Opening {
     message: Message,
 }
 
+impl Opening {
+    /// Whether the broker takes the message with such a payload.
+    fn fits(&self, payload_len: usize) -> bool {
+        payload_len + self.message.headers.wire_len() <= self.registered.bus.max_payload()
+    }
+}
+
 async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
     let Body::Message(payload) = body else {
         return Err(wrong_kind("expected one request and got a stream"));
     };
     let mut opening = open(bus, &request).await?;
-    let bus = &opening.registered.bus;
-    if payload.len() + opening.message.headers.wire_len() > bus.max_payload() {
+    if !opening.fits(payload.len()) {
         opening.message.headers.append(status::FRAME, "1");
         // Boxed, so that ordinary calls do not carry the room for all of this about.
         return Box::pin(streaming(opening, request, Body::Message(payload))).await;
@@ -105,11 +111,11 @@ async fn unary(bus: Bus, request: Request, body: Body) -> Result<RpcResponse> {
     let message = Message { payload, ..opening.message };
     // A caller with little to do gains nothing from waiting for company.
     let unsent = match opening.registered.calls.count() > FEW_CALLS {
-        true => bus.bundle(message).err(),
+        true => opening.registered.bus.bundle(message).err(),
         false => Some(message),
     };
     if let Some(message) = unsent {
-        bus.send(message).await?;
+        opening.registered.bus.send(message).await?;
     }
     opening.registered.sent = true;
     match poll_fn(|cx| opening.registered.exchange.poll_arrival(cx)).await? {
@@ -194,7 +200,7 @@ async fn streaming(mut opening: Opening, request: Request, body: Body) -> Result
     let limit = request.request_limit();
     let bus = opening.registered.bus.clone();
     let rest = match body {
-        Body::Message(payload) if kind == Kind::ServerStreaming && fits(&opening, payload.len()) => {
+        Body::Message(payload) if kind == Kind::ServerStreaming && opening.fits(payload.len()) => {
             opening.message.payload = payload;
             None
         }
@@ -254,10 +260,6 @@ async fn alongside<T>(other: Option<impl Future<Output = ()>>, work: impl Future
     }
 }
 
-fn fits(opening: &Opening, payload_len: usize) -> bool {
-    payload_len + opening.message.headers.wire_len() <= opening.registered.bus.max_payload()
-}
-
 /// Puts what is ready of the requests into the message that opens the call; what remains to be sent.
 async fn first_frame(
     bus: &Bus,
@@ -268,7 +270,7 @@ async fn first_frame(
     let mut head = Head::default();
     let mut first = outgoing::first_batch(bus, &mut *batches).await;
     if let Some(Ok(Some(batch))) = &mut first {
-        limit.admit(batch).map_err(|status| status.with_executed(Executed::No))?;
+        limit.cut(batch).map_err(|status| status.with_executed(Executed::No))?;
     }
     match first {
         Some(Err(status)) => return Err(status),

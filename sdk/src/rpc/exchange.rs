@@ -71,8 +71,8 @@ impl State {
             frame.head.metadata = None;
         }
         self.has_metadata |= frame.head.metadata.is_some();
-        if frame.is_loose(!self.frames.is_empty()) {
-            frame.tighten();
+        if frame.has_slack(!self.frames.is_empty()) {
+            frame.copy_out();
         }
         match (frame.messages, frame.bytes()) {
             (0, 0) => frame.head.metadata.is_some() || frame.head.end.is_some(),

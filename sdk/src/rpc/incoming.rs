@@ -118,7 +118,7 @@ impl Incoming {
             }
             self.unread = (messages, entries.len());
             let mut come = Batch::from_entries(entries, messages);
-            if let Err(status) = self.limit.admit(&mut come) {
+            if let Err(status) = self.limit.cut(&mut come) {
                 self.exchange.fail(status.clone());
                 self.end = Some(Err(status));
                 return Ok((come.messages() > 0).then_some(come));

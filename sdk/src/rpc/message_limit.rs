@@ -49,7 +49,7 @@ impl MessageLimit {
     }
 
     /// Leaves in a batch what comes before the first message that is too large, which is the error.
-    pub(crate) fn admit(&self, batch: &mut Batch) -> Result<()> {
+    pub(crate) fn cut(&self, batch: &mut Batch) -> Result<()> {
         match batch.bytes() > self.bytes {
             true => batch.truncate_before(|message_bytes| self.check(message_bytes)),
             false => Ok(()),

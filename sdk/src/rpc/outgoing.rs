@@ -107,13 +107,13 @@ impl Outgoing {
             };
             match next {
                 Some(Ok(mut batch)) => {
-                    let admitted = self.limit.admit(&mut batch);
+                    let cut = self.limit.cut(&mut batch);
                     let end = batch.last.then(|| batches.trailers());
                     let last = end.is_some();
                     if batch.messages() > 0 {
                         self.send(batch, end).await?;
                     }
-                    admitted?;
+                    cut?;
                     if last {
                         return Ok(());
                     }

@@ -207,14 +207,14 @@ impl Frame {
 
     /// Whether it may keep a lot in memory beside what it has: the payload it came in, or what a small one was
     /// read with, some 64 KiB.
-    pub(crate) fn is_loose(&self, waits: bool) -> bool {
+    pub(crate) fn has_slack(&self, waits: bool) -> bool {
         const SMALL: usize = 4_096;
         let bytes = self.bytes();
         self.wire_bytes > 2 * bytes + SMALL || (waits && bytes < SMALL)
     }
 
     /// Keeps what it has and nothing else.
-    pub(crate) fn tighten(&mut self) {
+    pub(crate) fn copy_out(&mut self) {
         self.entries = Bytes::copy_from_slice(&self.entries);
         if let Some(part) = &mut self.head.part {
             part.data = Bytes::copy_from_slice(&part.data);
