@@ -23,6 +23,9 @@ const REOPEN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_
 /// come went instead: by its time to live, or purged.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// How many are looked at one by one behind one that cannot be read. Each that is met otherwise costs a connection.
+const NEAR: usize = 100;
+
 /// After so long without a reader the broker forgets its consumer.
 const INACTIVE: Duration = Duration::from_secs(60);
 
@@ -72,9 +75,8 @@ struct Mark {
     start: u64,
     /// The last one read, in the stream.
     last: Option<u64>,
-    /// One of those that only count as the newest of their subject cannot be read. A consumer would begin with it
-    /// again, so that they are looked at one by one.
-    one_by_one: bool,
+    /// How many of the next ones are looked at one by one, since one cannot be read and others may be near.
+    one_by_one: usize,
 }
 
 impl Mark {
@@ -127,7 +129,7 @@ impl Ordered {
     /// # Errors
     /// As those that are final.
     pub(crate) async fn open(streams: JetStream, spec: OrderedSpec) -> Result<Self> {
-        let mut mark = Mark { made: None, start: 0, last: None, one_by_one: false };
+        let mut mark = Mark { made: None, start: 0, last: None, one_by_one: 0 };
         let (stream, opened) = tokio::join!(stream_info(&streams, &spec), open(&streams, consumer(&spec, mark, false)));
         let (opened, start) = opened?;
         (mark.made, mark.start) = (stream?.map(|stream| stream.created), start);
@@ -347,16 +349,21 @@ async fn again(
         tracing::warn!(stream = spec.stream, "a stream was made anew: reading it from its start");
         mark = Mark { made: Some(stream.created), start: 0, last: Some(0), ..mark };
     }
-    let one_by_one = newest && mark.one_by_one;
+    let one_by_one = mark.one_by_one > 0;
     if (looks || one_by_one)
         && let Some(next) = found(streams, spec, mark, newest).await?
         && (one_by_one || !next.is_readable)
     {
+        mark.one_by_one = match next.is_readable {
+            false => NEAR,
+            // A consumer would begin with the newest of each subject once more, and meet it again.
+            true if newest => mark.one_by_one,
+            true => mark.one_by_one - 1,
+        };
         if !next.is_readable {
             let sequence = next.stored.sequence;
             tracing::warn!(stream = spec.stream, sequence, "a message is shown as far as it can be made out");
         }
-        mark.one_by_one |= newest;
         let origin = Arc::new(Origin { stream: spec.stream.as_str().into(), consumer: "".into() });
         return Ok((mark, Next::Found(Box::new(next.deliver(&origin)))));
     }

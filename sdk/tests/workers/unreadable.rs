@@ -154,6 +154,8 @@ async fn a_subject_that_is_no_text_is_set_aside_and_a_status_of_the_publisher_is
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_has_all_of_them_in_their_order() {
     let (broker, mut peer) = with_unreadable().await;
+    let connections = || broker.bus.link().borrow().epoch;
+    let before = connections();
     let mut past = Replay::of(&broker.bus, ReadingFilter::new()).open().await.expect("opened");
     for value in 0..VALUES {
         assert_eq!(within("the next", past.next()).await.expect("there is more").expect("read").event.value, value);
@@ -161,6 +163,8 @@ async fn a_replay_has_all_of_them_in_their_order() {
     // And what comes while it waits.
     peer.tell(VALUES, HEADS[0].0).await;
     assert_eq!(within("the next", past.next()).await.expect("there is more").expect("read").event.value, VALUES);
+    // The first of those that lie near one another costs a connection, and so does the one that came alone.
+    assert!(connections() - before <= 2, "{} connections", connections() - before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
