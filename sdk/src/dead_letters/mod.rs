@@ -92,9 +92,7 @@ impl DeadLetters {
     /// # Errors
     /// `NOT_FOUND` when there is none; `DATA_LOSS` when what lies there is none.
     pub async fn show(&self, place: u64) -> Result<DeadLetter> {
-        let get = Get::Sequence(place);
-        let stored = self.streams.get_message(&self.stream, &get, false).await?;
-        let letter = stored.and_then(DeadLetter::from_stored).ok_or_else(|| absent(place))??;
+        let letter = self.first_part(place).await?;
         self.whole(letter).await
     }
 
@@ -128,7 +126,7 @@ impl DeadLetters {
     /// # Errors
     /// `NOT_FOUND` when there is none.
     pub async fn remove(&self, place: u64) -> Result<()> {
-        let letter = self.show(place).await?;
+        let letter = self.first_part(place).await?;
         self.take_out(&letter).await
     }
 
@@ -139,6 +137,11 @@ impl DeadLetters {
     pub async fn purge(&self, letters: Letters) -> Result<u64> {
         let purge = Purge { subject: letters.subject(), ..Purge::default() };
         Ok(if_there(self.streams.purge_stream(&self.stream, &purge).await)?.unwrap_or(0))
+    }
+
+    async fn first_part(&self, place: u64) -> Result<DeadLetter> {
+        let stored = self.streams.get_message(&self.stream, &Get::Sequence(place), false).await?;
+        stored.and_then(DeadLetter::from_stored).ok_or_else(|| absent(place))?
     }
 
     /// With the rest of it, if that lies elsewhere.
@@ -170,23 +173,38 @@ impl DeadLetters {
         Ok(ack)
     }
 
-    /// Refuses what its stream would acknowledge and not keep.
+    /// Refuses what its stream would acknowledge and not keep, unless that may not be asked.
     async fn check_interest(&self, letter: &DeadLetter) -> Result<()> {
+        match self.is_wanted(letter).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let (stream, subject) = (&letter.stream, &letter.subject);
+                let message = format!("no consumer of {stream} waits for {subject}, and the stream keeps nothing else");
+                let status = Status::made_here(Code::FailedPrecondition, reason::CONSUMER_NOT_FOUND, message);
+                Err(status.with_executed(Executed::No))
+            }
+            Err(status) if status.code() == Code::PermissionDenied => {
+                tracing::warn!(%status, "it is not known whether a stream keeps what is replayed");
+                Ok(())
+            }
+            Err(status) => Err(status),
+        }
+    }
+
+    async fn is_wanted(&self, letter: &DeadLetter) -> Result<bool> {
         let (stream, subject) = (&letter.stream, letter.subject.as_str());
         // Where it is gone another may take the subject by now: publishing tells.
         let info = if_there(self.streams.stream_info(stream).await)?;
         if info.is_none_or(|info| info.spec.retention != Retention::Interest) {
-            return Ok(());
+            return Ok(true);
         }
         for name in self.streams.consumer_names(stream).await? {
             let consumer = if_there(self.streams.consumer_info(stream, &name).await)?;
             if consumer.is_some_and(|consumer| consumer.spec.wants(subject)) {
-                return Ok(());
+                return Ok(true);
             }
         }
-        let message = format!("no consumer of {stream} waits for {subject}, and the stream keeps nothing else");
-        let status = Status::made_here(Code::FailedPrecondition, reason::CONSUMER_NOT_FOUND, message);
-        Err(status.with_executed(Executed::No))
+        Ok(false)
     }
 
     /// The rest goes last: alone it is no letter, and a letter without it would be an error for ever.

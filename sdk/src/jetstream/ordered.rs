@@ -77,6 +77,8 @@ struct Mark {
     last: Option<u64>,
     /// How many of the next ones are looked at one by one, since one cannot be read and others may be near.
     one_by_one: usize,
+    /// Where that ends when only the newest of each subject counts: all that comes behind is new.
+    end: u64,
 }
 
 impl Mark {
@@ -85,9 +87,18 @@ impl Mark {
         self.last.unwrap_or(self.start)
     }
 
-    /// Whether `stream` is another one than that which was read, of the same name.
-    fn is_of_another(self, stream: &StreamInfo) -> bool {
-        self.made.is_some_and(|made| made != stream.created) || self.last > Some(stream.last_sequence)
+    /// Where to go on in the stream as it is now. It may be another one of the same name; or have lost its end, and
+    /// give those places to others.
+    fn in_stream(self, stream: &StreamInfo) -> Self {
+        let is_shorter = self.last > Some(stream.last_sequence);
+        match self.made {
+            Some(made) if made == stream.created => Self { last: self.last.min(Some(stream.last_sequence)), ..self },
+            None if !is_shorter => self,
+            _ => {
+                tracing::warn!(stream = %stream.spec.name, "a stream was made anew: reading it from its start");
+                Self { made: Some(stream.created), start: 0, last: Some(0), one_by_one: 0, end: u64::MAX }
+            }
+        }
     }
 }
 
@@ -129,7 +140,7 @@ impl Ordered {
     /// # Errors
     /// As those that are final.
     pub(crate) async fn open(streams: JetStream, spec: OrderedSpec) -> Result<Self> {
-        let mut mark = Mark { made: None, start: 0, last: None, one_by_one: 0 };
+        let mut mark = Mark { made: None, start: 0, last: None, one_by_one: 0, end: u64::MAX };
         let (stream, opened) = tokio::join!(stream_info(&streams, &spec), open(&streams, consumer(&spec, mark, false)));
         let (opened, start) = opened?;
         (mark.made, mark.start) = (stream?.map(|stream| stream.created), start);
@@ -329,7 +340,7 @@ async fn is_left(streams: JetStream, spec: OrderedSpec, mark: Mark) -> Result<bo
 /// What comes next behind the mark.
 async fn next(streams: &JetStream, spec: &OrderedSpec, mark: Mark, newest: bool) -> Result<Option<Wrapped>> {
     match newest {
-        true => streams.next_newest(&spec.stream, &spec.filters, mark.place()).await,
+        true => streams.next_newest(&spec.stream, &spec.filters, mark.place(), mark.end).await,
         false => streams.next_wrapped(&spec.stream, &spec.filters, mark.place()).await,
     }
 }
@@ -343,17 +354,18 @@ async fn again(
     newest: bool,
     looks: bool,
 ) -> Result<(Mark, Next)> {
-    if let Some(stream) = stream_info(streams, spec).await?
-        && mark.is_of_another(&stream)
-    {
-        tracing::warn!(stream = spec.stream, "a stream was made anew: reading it from its start");
-        mark = Mark { made: Some(stream.created), start: 0, last: Some(0), ..mark };
+    let stream = stream_info(streams, spec).await?;
+    if let Some(stream) = &stream {
+        mark = mark.in_stream(stream);
     }
     let one_by_one = mark.one_by_one > 0;
     if (looks || one_by_one)
         && let Some(next) = found(streams, spec, mark, newest).await?
         && (one_by_one || !next.is_readable)
     {
+        if !one_by_one {
+            mark.end = stream.map_or(u64::MAX, |stream| stream.last_sequence);
+        }
         mark.one_by_one = match next.is_readable {
             false => NEAR,
             // A consumer would begin with the newest of each subject once more, and meet it again.
@@ -368,6 +380,9 @@ async fn again(
         return Ok((mark, Next::Found(Box::new(next.deliver(&origin)))));
     }
     // Behind the last of one by one there is only what is new.
+    if newest && one_by_one {
+        mark.last = mark.last.max(Some(mark.end).filter(|end| *end < u64::MAX));
+    }
     let newest = newest && !one_by_one;
     let (opened, _) = open(streams, consumer(spec, mark, newest)).await?;
     let read_before = mark.last.filter(|_| newest).unwrap_or(0);
@@ -387,7 +402,7 @@ async fn found(streams: &JetStream, spec: &OrderedSpec, mark: Mark, newest: bool
 
 /// Whether it makes sense to try again.
 fn may_pass(streams: &JetStream, status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
         && streams.bus().link().borrow().closed.is_none()
 }
 

@@ -63,14 +63,18 @@ impl JetStream {
         Ok(next)
     }
 
-    /// The first message behind `after` that one of `filters` takes and that is the last one of its subject.
+    /// The first message behind `after`, up to `end`, that one of `filters` takes and that is the last one of its
+    /// subject.
     pub(super) async fn next_newest(
         &self,
         stream: &str,
         filters: &[impl AsRef<str>],
         mut after: u64,
+        end: u64,
     ) -> Result<Option<Wrapped>> {
-        while let Some(next) = self.next_wrapped(stream, filters, after).await? {
+        while let Some(next) = self.next_wrapped(stream, filters, after).await?
+            && next.stored.sequence <= end
+        {
             let last = Get::Last(next.stored.message.subject.as_str().to_owned());
             match self.get_wrapped(stream, &last).await? {
                 Some(last) if last.stored.sequence > next.stored.sequence => after = next.stored.sequence,

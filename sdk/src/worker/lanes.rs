@@ -31,6 +31,8 @@ struct State {
     ready: VecDeque<Job>,
     /// What those take that wait for their turn.
     bytes: usize,
+    /// Nothing comes any more.
+    given_up: bool,
 }
 
 /// The messages of one key, by their places in the stream.
@@ -84,6 +86,9 @@ impl Lanes {
         let Some(key) = key else { return };
         let until = Instant::now() + after + self.patience;
         let mut state = self.lock();
+        if state.given_up {
+            return;
+        }
         let lane = state.lanes.entry(key).or_default();
         // Unless it has come already.
         if !lane.waiting.contains_key(&place) {
@@ -144,7 +149,7 @@ impl Lanes {
     /// Takes out those that have not begun and may be handed back.
     pub(super) fn clear(&self) -> Vec<Job> {
         let mut state = self.lock();
-        let State { lanes, ready, bytes } = &mut *state;
+        let State { lanes, ready, bytes, .. } = &mut *state;
         let mut out = Vec::new();
         for lane in lanes.values_mut() {
             let (keep, go): (BTreeMap<_, _>, _) =
@@ -172,6 +177,7 @@ impl Lanes {
     /// Gives up on all that should come again: nobody will take them any more.
     pub(super) fn give_up(&self) {
         let mut state = self.lock();
+        state.given_up = true;
         state.lanes.values_mut().for_each(|lane| lane.expected.clear());
         let keys: Vec<_> = state.lanes.keys().copied().collect();
         keys.into_iter().for_each(|key| _ = state.go_on(key));

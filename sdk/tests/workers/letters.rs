@@ -31,6 +31,7 @@ on_both_buses!(
     a_message_of_many_headers_is_set_aside_whole,
     letters_may_lie_elsewhere,
     long_names_are_refused_before_a_letter_needs_them,
+    a_letter_that_has_lost_its_second_part_can_be_removed,
 );
 
 /// Places begin anew with the stream of the letters, while the stream of the messages still knows its ids.
@@ -403,4 +404,14 @@ async fn long_names_are_refused_before_a_letter_needs_them(broker: Broker) {
     Events::new(&broker.bus).publish(Message::new(subject, "a")).await.expect("stored");
     assert_eq!(broker.letters_when(1).await[0].consumer, "c".repeat(252));
     stopped(worker).await;
+}
+
+async fn a_letter_that_has_lost_its_second_part_can_be_removed(broker: Broker) {
+    let letters = set_aside_large(&broker, broker.bus.max_payload() - 200).await;
+    let (streams, dead) = (Streams::new(&broker.bus), DeadLetters::new(&broker.bus));
+    let place = letters[0].place;
+    streams.delete_message("dead-letters", place - 1).await.expect("deleted");
+    assert_eq!(dead.show(place).await.expect_err("half of it").code(), Code::DataLoss);
+    dead.remove(place).await.expect("removed");
+    assert_eq!(streams.info("dead-letters").await.expect("a stream").messages, 0);
 }

@@ -1,7 +1,10 @@
 //! Messages of one key, one after another.
 
-use subwire::{Event, Status};
-use tokio::time::sleep;
+use subwire::{Event, Status, WorkerState};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 
 use crate::*;
 
@@ -234,4 +237,45 @@ async fn what_does_not_fit_is_given_back_and_keeps_its_place(broker: Broker) {
     assert!(seen.iter().any(|seen| seen.attempt > 1), "some did not fit");
     broker.done().await;
     stopped(worker).await;
+}
+
+/// What waits behind one that fails while its worker stops, and has no attempt left, is tried all the same.
+#[tokio::test(start_paused = true)]
+async fn a_last_attempt_waits_for_nobody_who_does_not_come() {
+    let broker = Broker::memory().await;
+    let spec = ConsumerSpec { max_deliver: Some(2), ack_wait: PATIENCE, ..ConsumerSpec::new("TESTING", "testing") };
+    let gates = Arc::new([Semaphore::new(0), Semaphore::new(0)]);
+    let (pen, mut book) = Book::new();
+    let (at_gates, other) = (gates.clone(), pen.clone());
+    let handler = async move |cx: Delivery, reading: Reading| -> Result<()> {
+        pen.write(&cx, reading.value);
+        if let Some(gate) = at_gates.get(reading.value as usize) {
+            gate.acquire().await.map_err(|_| Status::internal("closed"))?.forget();
+        }
+        if reading.value == 0 { Err(Status::unavailable("it fails at the end")) } else { Ok(()) }
+    };
+    // Two rooms: 0 and 2 are in one of them, 1 is in the other and holds the second place.
+    let worker = Worker::builder(&broker.bus).handle(&spec, handler).concurrency(2).ordered_by(room);
+    let worker = started(worker).await;
+    publish(&broker, 0..2, 2).await;
+    book.take(2).await;
+    let fails = async move |cx: Delivery, reading: Reading| -> Result<()> {
+        other.write(&cx, reading.value);
+        Err(Status::unavailable("not here"))
+    };
+    let elsewhere = started(Worker::builder(&broker.bus).handle(&spec, fails)).await;
+    publish(&broker, 2..3, 2).await;
+    assert_eq!(book.next().await, Seen { value: 2, attempt: 1 });
+    stopped(elsewhere).await;
+    gates[1].add_permits(1);
+    // It has come again by then, and waits behind the one that is running.
+    sleep(2 * PATIENCE).await;
+
+    let (begun, monitor) = (Instant::now(), worker.monitor().clone());
+    let stopping = tokio::spawn(worker.stop());
+    eventually("it stops", async || matches!(monitor.state(), WorkerState::Stopping)).await;
+    gates[0].add_permits(1);
+    stopping.await.expect("no panic").expect("stopped");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(book.attempts(2), [1, 2]);
 }

@@ -190,3 +190,28 @@ async fn a_bucket_lists_gets_and_watches_them() {
     }
     assert_eq!(seen, ["k0", "p0", "k1", "p1", "k2", "p2", "k3", "p3"]);
 }
+
+/// One by one takes longer than to write: what is new must not put off the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_have_an_end_while_others_write() {
+    let broker = Broker::nats().await;
+    let mut peer = Peer::of(&broker).await;
+    let bucket: Kv<String> = Kv::open(&broker.bus, KvSpec::new("settings")).await.expect("a bucket");
+    peer.publish(b"$KV.settings.poison", &[b"\r\n", HEADS[0].0].concat(), b"poison").await;
+    let (other, written) = (far(&broker).await, Arc::new(tokio::sync::Semaphore::new(0)));
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let bucket: Kv<String> = Kv::existing(&other.bus, "settings").await.expect("a bucket");
+        let written = written.clone();
+        writers.spawn(async move {
+            for number in 0.. {
+                bucket.put(format!("k{}", number % 25 * 8 + writer), &number.to_string()).await.expect("put");
+                written.add_permits(1);
+            }
+        });
+    }
+    written.acquire_many(200).await.expect("written").forget();
+    let keys = within("the keys", bucket.keys(">")).await.expect("keys");
+    assert_eq!(keys.len(), 201);
+    writers.shutdown().await;
+}

@@ -78,26 +78,29 @@ async fn search(streams: &JetStream, origin: &Origin, newest: u64, searched: Opt
     if info.ack_pending == 0 {
         return Ok(found);
     }
-    let mut after = newest.max(info.ack_floor);
-    while let Some(next) = streams.next_wrapped(&origin.stream, &info.spec.filters, after).await?
+    let (mut after, mut bytes) = (newest.max(info.ack_floor), 0);
+    while found.messages.len() < MESSAGES
+        && bytes < BYTES
+        && let Some(next) = streams.next_wrapped(&origin.stream, &info.spec.filters, after).await?
         && next.stored.sequence <= info.delivered
         && !next.is_readable
     {
         after = next.stored.sequence;
+        bytes += next.stored.message.payload.len();
         found.messages.push(next);
     }
     let Some(searched) = searched else { return Ok(found) };
-    let (mut after, mut bytes) = (searched.max(info.ack_floor), 0);
+    let mut after = searched.max(info.ack_floor);
     for _ in 0..MESSAGES {
+        if bytes >= BYTES {
+            break;
+        }
         let next = streams.next_wrapped(&origin.stream, &info.spec.filters, after).await?;
         let Some(next) = next.filter(|next| next.stored.sequence <= info.delivered) else { return Ok(found) };
         after = next.stored.sequence;
         bytes += next.stored.message.payload.len();
         if !next.is_readable && found.messages.iter().all(|known| known.stored.sequence != after) {
             found.messages.push(next);
-        }
-        if bytes > BYTES {
-            break;
         }
     }
     found.searched = after;
