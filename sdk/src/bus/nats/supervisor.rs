@@ -37,11 +37,13 @@ impl Supervisor {
     pub(super) async fn run(self, first: Option<Live>) {
         let mut link = self.shared.link.subscribe();
         tokio::select! {
+            // First: the client of a bus that is closed has ended for no other reason.
+            biased;
+            _ = link.wait_for(|link| link.closed.is_some()) => {}
             why = self.supervise(first) => {
                 tracing::error!(status = %why, "the connection to NATS is lost for good");
                 self.shared.shut(why);
             }
-            _ = link.wait_for(|link| link.closed.is_some()) => {}
         }
     }
 
@@ -127,7 +129,8 @@ impl Supervisor {
     /// Brings the link in line with the client. Says that it is up only when every subscription
     /// is made, so that no answer to what is sent then can be missed.
     pub(super) async fn adopt(&self, connection: &Arc<Connection>) {
-        if connection.is_up() && self.shared.link.borrow().up {
+        let link = self.shared.link.borrow().clone();
+        if link.closed.is_some() || (connection.is_up() && link.up) {
             return;
         }
         self.shared.down();
