@@ -158,6 +158,11 @@ impl Status {
         self.details()
     }
 
+    /// The reason of its [`ErrorInfo`], one of [`reason`] where the runtime made it.
+    pub fn reason(&self) -> Option<String> {
+        self.error_info().map(|info| info.reason)
+    }
+
     /// Names a field of the request that is wrong. May be called once for each field.
     pub fn with_field_violation(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
         let mut bad: BadRequest = self.details().unwrap_or_default();
@@ -284,7 +289,9 @@ fn never_started(reason: &str) -> bool {
         reason::DISCONNECTED
             | reason::EXPIRED
             | reason::IN_FLIGHT_LIMIT
+            | reason::INVALID_CONFIG
             | reason::INVALID_METADATA
+            | reason::INVALID_SUBJECT
             | reason::INVALID_TIMEOUT
             | reason::MALFORMED_REQUEST
             | reason::NO_RESPONDERS

@@ -234,8 +234,7 @@ fn if_there<T>(answer: Result<T>) -> Result<Option<T>> {
 }
 
 fn is_too_large(status: &Status) -> bool {
-    let why = status.error_info().map(|info| info.reason);
-    matches!(why.as_deref(), Some(reason::TOO_LARGE_REQUEST | reason::TOO_LARGE_MESSAGE))
+    matches!(status.reason().as_deref(), Some(reason::TOO_LARGE_REQUEST | reason::TOO_LARGE_MESSAGE))
 }
 
 fn absent(place: u64) -> Status {

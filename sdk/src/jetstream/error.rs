@@ -103,12 +103,21 @@ pub(crate) fn refused(error: u32, http: u16, description: &str) -> Status {
             _ => (Code::InvalidArgument, reason::REFUSED_BY_JETSTREAM),
         },
     };
-    Status::made_here(code, reason, format!("JetStream refused: {description} ({error})")).with_executed(Executed::No)
+    let hint = match error {
+        n::STREAM_NOT_FOUND => ": apply the specs of its schema first",
+        n::BATCH_DISABLED => ": set allow_atomic_publish on the stream",
+        _ => "",
+    };
+    let message = format!("JetStream refused: {description} ({error}){hint}");
+    Status::made_here(code, reason, message).with_executed(Executed::No)
 }
 
 /// The status of a publish on a subject that nobody stores.
 pub(crate) fn no_stream(subject: &str) -> Status {
-    let message = format!("no stream takes the subject {subject}: apply the specs of its schema first");
+    let message = format!(
+        "no stream takes the subject {subject}: apply the specs of its schema first, or use Bus::publish for what is not \
+         stored"
+    );
     Status::made_here(Code::NotFound, reason::NO_STREAM, message).with_executed(Executed::No)
 }
 

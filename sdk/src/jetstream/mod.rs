@@ -165,10 +165,11 @@ impl JetStream {
     }
 
     pub(crate) async fn put_consumer(&self, spec: &ConsumerSpec, action: Action) -> Result<ConsumerInfo> {
-        match self.doer() {
+        let made = match self.doer() {
             Doer::Memory(engine) => engine.put_consumer(spec, action),
             Doer::Remote(remote) => remote.put_consumer(spec, action).await,
-        }
+        };
+        made.map_err(|status| status.with_context(format_args!("stream {}", spec.stream)))
     }
 
     pub(crate) async fn consumer_info(&self, stream: &str, consumer: &str) -> Result<ConsumerInfo> {

@@ -172,5 +172,5 @@ pub(super) fn prefix(bucket: &str) -> String {
 
 /// Whether somebody else has written first.
 pub(crate) fn is_wrong_sequence(status: &Status) -> bool {
-    status.error_info().is_some_and(|info| info.reason == reason::WRONG_SEQUENCE)
+    status.reason().as_deref() == Some(reason::WRONG_SEQUENCE)
 }

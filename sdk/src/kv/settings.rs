@@ -71,7 +71,7 @@ pub(crate) async fn open_stream(streams: &JetStream, bucket: &str, spec: &Stream
         [] => Ok(info),
         differences => {
             let message = format!(
-                "there is a bucket {bucket} with other settings: {}; Streams::plan shows and changes them",
+                "there is a bucket {bucket} with other settings: {}; Streams::plan shows what Streams::apply would change",
                 differences.join(", ")
             );
             Err(Status::made_here(Code::AlreadyExists, reason::STREAM_EXISTS, message).with_executed(Executed::No))

@@ -263,7 +263,7 @@ impl WorkerBuilder {
 }
 
 fn is_absent(status: &Status) -> bool {
-    status.error_info().is_some_and(|info| info.reason == reason::CONSUMER_NOT_FOUND)
+    status.reason().as_deref() == Some(reason::CONSUMER_NOT_FOUND)
 }
 
 impl fmt::Debug for WorkerBuilder {

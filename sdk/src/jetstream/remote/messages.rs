@@ -124,7 +124,7 @@ impl Remote<'_> {
 }
 
 fn is_no_message(status: &Status) -> bool {
-    status.error_info().is_some_and(|info| info.reason == reason::MESSAGE_NOT_FOUND)
+    status.reason().as_deref() == Some(reason::MESSAGE_NOT_FOUND)
 }
 
 fn request(get: &Get) -> Value {
@@ -136,7 +136,7 @@ fn request(get: &Get) -> Value {
 }
 
 fn is_cut_off(status: &Status) -> bool {
-    status.error_info().is_some_and(|info| info.reason == reason::CONNECTION_LOST)
+    status.reason().as_deref() == Some(reason::CONNECTION_LOST)
 }
 
 /// A message that was handed out directly, without what was added to it.

@@ -159,7 +159,7 @@ pub(super) fn asking(to: &str, name: &'static str, value: &str) -> Message {
 /// What an error is, for programs.
 pub(super) fn kind<T: std::fmt::Debug>(result: Result<T>) -> (Code, String) {
     let status = result.expect_err("it is refused");
-    (status.code(), status.error_info().map(|info| info.reason).unwrap_or_default())
+    (status.code(), status.reason().unwrap_or_default())
 }
 
 pub(super) fn refusal(code: Code, reason: &str) -> (Code, String) {

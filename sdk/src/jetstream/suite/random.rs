@@ -181,7 +181,7 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
         Err(status) => {
-            let reason = status.error_info().map(|info| info.reason).unwrap_or_default();
+            let reason = status.reason().unwrap_or_default();
             format!("{} {reason}", status.code())
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{Code, Events, Executed, Status, bus::NatsOptions, reason};
 
 fn reason(status: &Status) -> String {
-    status.error_info().map(|info| info.reason).unwrap_or_default()
+    status.reason().unwrap_or_default()
 }
 
 async fn refused(streams: &JetStream, message: Message) -> Status {
